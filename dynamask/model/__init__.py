@@ -1,0 +1,1 @@
+"""The network: backbone and FPN, detector, region-level FPN, mask switch."""
