@@ -171,8 +171,10 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             f"{path.name}; give a dynamask weights file."
         )
     with open(path, "rb") as file:
-        start = file.read(2)
-    if start[:1] == b"\x80" or start == b"PK":  # pickle protocol 2+, torch's zip of pickles
+        start = file.read(9)
+    # pickle protocol 2+, torch's zip of pickles; a safetensors header's length may begin with the
+    # same bytes, but its ninth byte opens a JSON object
+    if (start[:1] == b"\x80" or start[:2] == b"PK") and start[8:9] != b"{":
         raise WeightsError(
             f"Expected safetensors, got a pickle in {path.name}, which could run code and was not "
             "opened; convert a checkpoint that you trust with `python -m dynamask convert`."

@@ -270,7 +270,7 @@ def _with_profile(image: Image.Image) -> Image.Image:
             )
             if converted is not None:
                 return converted
-        except Exception as error:  # noqa: BLE001 - a bad profile must not cost the photo
+        except Exception as error:
             log.debug("colour profile not used: %r", error)
     if image.mode == "LAB":  # Pillow's own convert knows no LAB
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
@@ -283,7 +283,7 @@ def _with_profile(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         value: Any = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception as error:  # noqa: BLE001 - a damaged EXIF block must not cost the photo
+    except Exception as error:
         log.debug("EXIF not used: %r", error)
         return 1
     return value if value in _TRANSPOSE else 1
@@ -299,6 +299,6 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 def _has_more(image: Any) -> bool:
     try:
         return bool(getattr(image, "is_animated", False))
-    except Exception as error:  # noqa: BLE001 - later frames are not read anyway
+    except Exception as error:
         log.debug("frames not counted: %r", error)
         return False

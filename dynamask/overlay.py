@@ -10,17 +10,17 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from dynamask.config import GRIDS
 from dynamask.errors import InputError
 from dynamask.palette import FILL_ALPHA, GRID_COLOURS, GRID_DASHES, HALO_DARK, HALO_LIGHT, halo, rgb
 from dynamask.paste import crop_mask
 from dynamask.types import Instances
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-OUTLINE_PX = 2  # for photos up to LARGE_PX on the short side; in proportion above
+OUTLINE_PX = 2  # in proportion on photos above LARGE_PX on the short side, 1 on thumbnails
 LARGE_PX = 900
+THUMBNAIL_PX = 240
 LEGEND_TEXT_PX = 12  # height of a capital letter, in proportion on large photos
-SMALLEST_TEXT_PX = 6  # below it nobody reads: a line is then cut with an ellipsis
+SMALLEST_TEXT_PX = 6  # below it nobody reads
 
 
 def draw_overlay(image: np.ndarray, instances: Instances, *, legend: bool = True) -> np.ndarray:
@@ -85,6 +85,7 @@ def legend_strip(instances: Instances, width: int, height: int) -> np.ndarray:
         (h, width, 3) uint8 RGB.
     """
     unit = max(LEGEND_TEXT_PX, round(LEGEND_TEXT_PX * min(width, height) / LARGE_PX))
+    unit = max(SMALLEST_TEXT_PX, min(unit, width // 9))
     entries = [(g, f"{g}: {n}") for g, n in instances.selection.counts().items()]
     cell = max(_text_width(text, unit) for _, text in entries) + 3 * unit
     per_line = max(1, min(len(entries), (width - unit) // cell))
@@ -141,21 +142,23 @@ def _draw_object(
         mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=corner
     )
     under = rgb(halo(GRID_COLOURS[grid]))
-    cv2.polylines(canvas, contours, True, under, width + 2, cv2.LINE_8)
+    dash = [max(2, length * width // OUTLINE_PX) for length in GRID_DASHES[grid]]
     for contour in contours:
-        scale = max(1, width // OUTLINE_PX)
-        dash = [length * scale for length in GRID_DASHES[grid]]
+        dashed_contour(canvas, contour[:, 0], dash, under, width + 2)
         dashed_contour(canvas, contour[:, 0], dash, colour, width)
 
 
 def _dashes(points: np.ndarray, on: int, off: int) -> Iterator[np.ndarray]:
     """Pieces of a closed contour whose points are one pixel apart."""
     for start in range(0, len(points), on + off):
-        yield points[start : start + on]
+        piece = points[start : start + on]
+        # OpenCV draws nothing for a line of one point
+        yield piece if len(piece) > 1 else np.repeat(piece, 2, axis=0)
 
 
 def _outline_px(shape: tuple[int, ...]) -> int:
-    return max(OUTLINE_PX, round(OUTLINE_PX * min(shape[:2]) / LARGE_PX))
+    short = min(shape[:2])
+    return 1 if short < THUMBNAIL_PX else max(OUTLINE_PX, round(OUTLINE_PX * short / LARGE_PX))
 
 
 def _swatch(canvas: np.ndarray, x: int, y: int, size: int, grid: int) -> None:

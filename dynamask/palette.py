@@ -18,8 +18,8 @@ GRID_COLOURS: dict[int, str] = {
 }
 """Grid to fill and outline colour."""
 
-GRID_DASHES: dict[int, tuple[int, ...]] = {14: (2, 4), 28: (6, 4), 56: (12, 4), 112: ()}
-"""Grid to outline dash pattern (on, off) in px; the finer the grid, the fuller the line."""
+GRID_DASHES: dict[int, tuple[int, ...]] = {14: (2, 7), 28: (9, 7), 56: (24, 7), 112: ()}
+"""Grid to outline dash pattern (on, off) in px of a 2 px line; empty is a full line."""
 
 HALO_DARK = "#14161a"
 HALO_LIGHT = "#ffffff"

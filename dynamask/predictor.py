@@ -229,7 +229,7 @@ class Predictor:
         factor = min(
             self.config.short_side * scale / short,
             self.config.long_side * scale / long,
-            MAX_ENLARGE,
+            MAX_ENLARGE * scale,
         )
         height, width = (max(1, round(side * factor)) for side in image_size)
         return height, width

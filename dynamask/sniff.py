@@ -49,7 +49,7 @@ def sniff(data: bytes) -> str:
         return "SVG"
     if head.startswith((b"<!doctype html", b"<html")):
         return "a web page"
-    return "a text file" if _is_text(data[:4096]) else "a file of unknown kind"
+    return "a text file" if _is_text(data) else "a file of unknown kind"
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
@@ -76,13 +76,12 @@ def _iso_media(data: bytes) -> str:
     return "HEIC" if brands & _HEIC_BRANDS else "a video"
 
 
-def _is_text(head: bytes) -> bool:
-    if not head:
-        return False
+def _is_text(data: bytes) -> bool:
+    head = data[:4096]
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 4:  # else a character was cut at the end
+        if len(data) == len(head) or error.start < len(head) - 3:
             return False
-        text = head[: error.start].decode("utf-8")
-    return all(c.isprintable() or c in "\t\r\n\f" for c in text)
+        text = head[: error.start].decode("utf-8")  # only a character cut at the end
+    return bool(text) and all(c.isprintable() or c in "\t\r\n\f" for c in text)

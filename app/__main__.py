@@ -1,0 +1,62 @@
+"""``python -m app``: serve the page."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from app import settings
+from app.session import Session
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m app", description="Serve the page.")
+    parser.add_argument("--host", default=settings.HOST, help="address to listen on")
+    parser.add_argument("--port", type=int, default=settings.PORT, help="port to listen on")
+    parser.add_argument(
+        "--public", action="store_true", help="listen on every address of this machine"
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        default=os.environ.get(settings.WEIGHTS_ENV),
+        help=f"a weights file (default: ${settings.WEIGHTS_ENV}, else the bundled one)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda ... (default: auto)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the server until it is interrupted; 2 where it cannot start."""
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    session = Session(args.weights, device=args.device)
+    session.start()  # while gradio is imported and the page is built
+
+    from app.main import build_app, launch_settings
+
+    if args.weights is not None:  # what was asked for must work; the bundled file may come later
+        from dynamask.errors import DynaMaskError
+
+        try:
+            session.predictor()
+        except DynaMaskError as error:
+            print(error, file=sys.stderr)
+            return 2
+    host = "0.0.0.0" if args.public else args.host  # noqa: S104 - asked for
+    try:
+        build_app(session).launch(**launch_settings(host, args.port))
+    except OSError as error:
+        print(f"Expected to listen on {host}:{args.port}, {error}; try --port.", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""Errors on their way to the user: a sentence each, never a trace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from app import text
+from dynamask.errors import DynaMaskError
+
+logger = logging.getLogger(__name__)
+
+
+def sentences(
+    handler: Callable[..., Any], clean: Callable[[str], str] = escape
+) -> Callable[..., Any]:
+    """Turn errors into toasts: their sentence where we wrote it, a general one elsewhere.
+
+    Args:
+        handler: a listener.
+        clean: applied to the sentence; a toast shows HTML, so names in it must be escaped.
+    """
+
+    @wraps(handler)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return handler(*args, **kwargs)
+        except DynaMaskError as error:
+            raise gr.Error(clean(str(error)), title="", print_exception=False) from None
+        except Exception:
+            logger.exception("unexpected error in %s", handler.__name__)
+            raise gr.Error(text.UNEXPECTED, title="", print_exception=False) from None
+
+    return wrapped

@@ -1,0 +1,60 @@
+"""Puts the page together; ``python -m app`` serves it."""
+
+from __future__ import annotations
+
+import os
+from html import escape
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio looks at it
+
+import gradio as gr
+
+from app import api, settings, text
+from app.session import Session
+from app.tabs.inspect import InspectTab
+from app.theme import CSS_FILE, make_theme
+from app.widgets import mask_viewer
+
+HEADER = f"<h1>{escape(text.TITLE)}</h1><p>{escape(text.TAGLINE)}</p>"
+
+
+def build_app(session: Session) -> gr.Blocks:
+    """Return the page; the model may still be loading."""
+    with gr.Blocks(
+        title=text.TITLE,
+        analytics_enabled=False,
+        delete_cache=settings.DELETE_CACHE,
+        fill_width=True,
+    ) as demo:
+        gr.HTML(HEADER, elem_id="dm-header")
+        with gr.Tabs(), gr.Tab(text.TAB_INSPECT, id="inspect"):
+            InspectTab(session).build(demo)
+        api.add_endpoints(session)
+    demo.queue(max_size=settings.QUEUE_SIZE, default_concurrency_limit=settings.UI_CONCURRENCY)
+    return demo
+
+
+def launch_settings(host: str = settings.HOST, port: int | None = settings.PORT) -> dict[str, Any]:
+    """Arguments of ``Blocks.launch``: small limits, nothing of the repository served."""
+    return {
+        "server_name": host,
+        "server_port": port,
+        "theme": make_theme(),
+        "css": "\n".join(
+            Path(path).read_text(encoding="utf-8") for path in (CSS_FILE, mask_viewer.CSS_FILE)
+        ),
+        "max_file_size": settings.MAX_FILE_SIZE,
+        "allowed_paths": [],
+        "blocked_paths": [str(settings.ROOT)],
+        "show_error": False,
+        "state_session_capacity": settings.STATE_SESSIONS,
+        "enable_monitoring": False,
+        "strict_cors": True,
+        "ssr_mode": False,
+        "share": False,
+        "pwa": False,
+        "run_history": False,
+        "footer_links": ["api", "settings"],
+    }

@@ -1,0 +1,118 @@
+"""Every string that a user reads, in one place: for one voice now, and for translations later."""
+
+from __future__ import annotations
+
+TITLE = "DynaMask Studio"
+TAGLINE = (
+    "Every object found in a photo, its mask at the grid that a small switch chose for it, "
+    "and what that cost."
+)
+TAB_INSPECT = "Inspect"
+
+# -- the model
+MODEL_SLOW = (
+    "Expected the model to be ready within {seconds:g} s, it is still being loaded; "
+    "try again in a minute."
+)
+MODEL_FAILED = (
+    "Expected weights that can be loaded, got an error that the server's log explains; "
+    "start it with other weights: python -m app --weights FILE."
+)
+NO_MODEL = "No model is loaded, so photos cannot be analysed."
+
+# -- the photo
+DROP_PHOTO = "Drop a photo here\nto see the mask grid of every object in it"
+PHOTO_LABEL = "Photo"
+EXAMPLES = "Or try one of these"
+PHOTO_FORGOTTEN = (
+    "Expected a photo that is still in memory, got one that has been dropped from it; "
+    "choose the photo again."
+)
+NO_FILE = "Expected a photo file, got none; choose a photo."
+NOT_UPLOADED = "Expected an uploaded photo, got another file of the server; upload the photo."
+UNEXPECTED = (
+    "Expected this to work, got an error that the server's log explains; "
+    "try again, or try another photo."
+)
+
+# -- the result
+NOTHING_FOUND = (
+    "Nothing was found at a score of {score:.2f} or more. Lower the smallest score, "
+    "or draw a box around an object to get its mask."
+)
+OBJECTS = {0: "No objects", 1: "1 object"}
+OBJECTS_MANY = "{count} objects"
+COST = "This photo: {gmac} GMAC in masks, {share} of all-112."
+COST_NONE = "This photo: no masks, no cost."
+DRAWN_NAME = "drawn box"
+
+# -- controls
+POLICY = "Who chooses the grid"
+POLICIES = {
+    "msm": "Switch",
+    "budget": "Budget",
+    "size": "Size",
+    "fixed:14": "All 14",
+    "fixed:28": "All 28",
+    "fixed:56": "All 56",
+    "fixed:112": "All 112",
+}
+POLICY_HELP = {
+    "msm": "The Mask Switch Module picks each object's grid.",
+    "budget": "The grids that the switch likes best within the budget below{share}.",
+    "size": "The grid follows from the size of the box alone; the switch is not asked.",
+    "fixed": "Every object leaves at grid {grid}; the switch is not asked.",
+}
+BUDGET = "Budget, GMAC per object"
+BUDGET_INFO = "From all objects at 14 to all at 112."
+BUDGET_RANGE = "{low:.0%} to {high:.0%} of what an object costs at grid 112."
+BUDGET_SHARE = ", {share:.0%} of all-112"
+THRESHOLD = "Mask threshold"
+THRESHOLD_INFO = "Pixels above it are the object's."
+MIN_SCORE = "Smallest score"
+MIN_SCORE_INFO = "Objects below it are left out."
+
+# -- the card of one object
+CARD_TITLE = "Selected object"
+CARD_EMPTY = "Select an object in the picture or the table to see why it got its grid."
+CARD_WAITING = "Once a photo is analysed, the object you select is explained here."
+CARD_PROBABILITY = "What the switch thinks of each grid"
+CARD_COST = "What leaving there costs, GMAC"
+CARD_SWITCH = "Asking the switch cost {gmac} GMAC more."
+CARD_NO_SWITCH = "This policy does not ask the switch, so it costs nothing."
+CARD_UNKNOWN_CLASS = "The class of a drawn box is not known."
+
+# -- downloads
+DOWNLOAD_JSON = "Save JSON"
+DOWNLOAD_PNG = "Save picture"
+NOTHING_TO_SAVE = "Expected an analysed photo to save, got none; choose a photo."
+
+# -- events
+BOX_OUTSIDE = (
+    "Expected a box of at least {side:g} pixels inside the photo, got a smaller one; "
+    "drag across the object."
+)
+BOX_MANY = "Expected at most {most} drawn boxes, got another one; remove one first."
+EVENT_ODD = "Expected {what}, got something else; reload the page."
+
+
+def objects(count: int) -> str:
+    """``3 objects``."""
+    return OBJECTS.get(count, OBJECTS_MANY.format(count=count))
+
+
+def gmac(value: float) -> str:
+    """GMAC with as many digits as a reader can use: ``0.058``, ``1.24``, ``12.3``."""
+    return f"{value:.3f}" if value < 1 else f"{value:.3g}"
+
+
+def policy_help(policy: str, share: float | None = None) -> str:
+    """One sentence on what a choice of the policy control does.
+
+    Args:
+        policy: a key of POLICIES.
+        share: the budget as a part of what an object costs at grid 112; None leaves it out.
+    """
+    kind, _, grid = str(policy).partition(":")  # a browser may send anything
+    part = "" if share is None else BUDGET_SHARE.format(share=share)
+    return POLICY_HELP.get(kind, "").format(grid=grid, share=part)

@@ -1,0 +1,1 @@
+"""Components that Gradio does not have; their scripts and styles are real files beside them."""

@@ -1,0 +1,67 @@
+"""MaskViewer: a photo with masks that can be hovered, clicked, cycled and added to.
+
+Hovering and highlighting happen in the browser, without a request. Python hears of four things:
+
+- ``select`` ``{"id": int | None}``: an object was chosen, or none.
+- ``draw`` ``{"box": [x1, y1, x2, y2]}``: a box was drawn, in photo pixels.
+- ``remove`` ``{"id": int}``: a drawn box is not wanted any more.
+- ``renew`` ``{}``: another photo is wanted.
+
+Read them with :mod:`app.events`, since any value can arrive.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import FileData
+
+from app.widgets.stubless import no_stub_files
+
+_HERE = Path(__file__).resolve().parent
+CSS_FILE = _HERE / "mask_viewer.css"
+_SCRIPTS = ("mask_viewer_draw.js", "mask_viewer_words.js", "mask_viewer.js")
+
+
+def _read(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+with no_stub_files():
+
+    class MaskViewer(gr.HTML):
+        """Shows what :func:`app.picture.viewer_value` returns.
+
+        Its value is that dict with one more key, ``photo``: the path of a JPEG in Gradio's cache.
+        All texts reach the page as text nodes, so that a class called ``<img onerror=...>`` is
+        only a name.
+        """
+
+        def __init__(self, value: dict[str, Any] | None = None, **kwargs: Any) -> None:
+            super().__init__(
+                value,
+                html_template=_read("mask_viewer.html"),
+                js_on_load="\n".join(map(_read, _SCRIPTS)),
+                apply_default_css=False,
+                **kwargs,
+            )
+
+        def get_block_name(self) -> str:
+            """The front end's name of the component."""
+            return "html"
+
+        def preprocess(self, payload: Any) -> None:
+            """Nothing that a browser sends back as the picture is used."""
+            del payload
+
+        def postprocess(self, value: dict[str, Any] | None) -> dict[str, Any] | None:
+            """Turn the photo's path into something that the front end can fetch."""
+            if not value or not isinstance(value.get("photo"), str):
+                return value
+            return {**value, "photo": FileData(path=value["photo"]).model_dump()}
+
+        def api_info(self) -> dict[str, Any]:
+            """The value's type in API documents."""
+            return {"type": "object"}
