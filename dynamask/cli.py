@@ -132,6 +132,9 @@ def _set_up_logging(debug: bool) -> None:
         level=logging.DEBUG if debug else logging.WARNING,
         format="dynamask: %(levelname)s: %(message)s",
     )
+    # Pillow warns about damaged metadata with paths of this machine; our own sentence says enough
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").setLevel(logging.DEBUG if debug else logging.ERROR)
 
 
 def _fail(sentence: str, status: int) -> int:

@@ -92,12 +92,15 @@ def read_image(
         raise _damaged(kind, name, error) from error
     with image:
         _check_size(image.size, name, max_pixels)
+        deep = _deep_colour(image, kind)  # known only until it is decoded
         try:
             image.load()
         except Exception as error:
             raise _damaged(kind, name, error) from error
         _check_size(image.size, name, max_pixels)  # a GIF frame may outgrow its screen
         notices: list[str] = []
+        if deep:
+            notices.append("The photo has 16 bits per colour; it was scaled to 8.")
         pixels = _to_rgb(image, name, notices)
         pixels = _upright(pixels, _orientation(image))
         if _has_more(image):
@@ -218,7 +221,7 @@ def _to_rgb(image: Image.Image, name: str, notices: list[str]) -> np.ndarray:
             return _on_white(image, notices)
         if mode in ("CMYK", "LAB"):
             notices.append(f"The photo's {mode} colours were converted to RGB.")
-        return np.array(_with_profile(image), dtype=np.uint8)
+        return np.array(_with_profile(image, notices), dtype=np.uint8)
     except (OSError, ValueError, TypeError, KeyError, IndexError, SyntaxError) as error:
         raise _damaged(image.format or mode, name, error) from error
 
@@ -248,36 +251,56 @@ def _stretch(values: np.ndarray, name: str) -> np.ndarray:
 def _on_white(image: Image.Image, notices: list[str]) -> np.ndarray:
     rgba = image if image.mode == "RGBA" else image.convert("RGBA")
     alpha = rgba.getchannel("A")
+    rgb = _with_profile(rgba.convert("RGB"), notices)
     if alpha.getextrema() == (255, 255):
-        return np.array(rgba.convert("RGB"), dtype=np.uint8)
+        return np.array(rgb, dtype=np.uint8)
     notices.append("The photo is transparent in places; it was put on white.")
     white = Image.new("RGB", rgba.size, "white")
-    white.paste(rgba.convert("RGB"), mask=alpha)
+    white.paste(rgb, mask=alpha)
     return np.array(white, dtype=np.uint8)
 
 
-def _with_profile(image: Image.Image) -> Image.Image:
+def _with_profile(image: Image.Image, notices: list[str]) -> Image.Image:
     """RGB through the embedded colour profile where it has one that works, else plainly."""
+    if image.mode in ("P", "RGBX", "YCbCr"):
+        image = image.convert("RGB")
     profile = image.info.get("icc_profile")
-    usable = isinstance(profile, bytes) and 128 < len(profile) <= MAX_PROFILE_BYTES
-    if image.mode in ("RGB", "CMYK") and usable:
+    if image.mode in ("RGB", "CMYK") and profile:
         try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if image.mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(source):
-                return image
-            converted = ImageCms.profileToProfile(
-                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-            if converted is not None:
-                return converted
+            return _to_srgb(image, profile)
         except Exception as error:
             log.debug("colour profile not used: %r", error)
+            notices.append("The photo's colour profile is damaged; its colours may be a bit off.")
     if image.mode == "LAB":  # Pillow's own convert knows no LAB
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
         if converted is not None:
             return converted
     return image.convert("RGB")
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """RGB or CMYK through its profile; any exception means that the profile is of no use."""
+    if len(profile) > MAX_PROFILE_BYTES:
+        raise ValueError(f"a profile of {len(profile)} bytes")
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    if source.profile.xcolor_space.strip() == "GRAY":  # of a grey photo that is RGB by now
+        return image.convert("RGB")
+    if image.mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(source):
+        return image
+    converted = ImageCms.profileToProfile(
+        image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+    )
+    if converted is None:
+        raise ValueError("not converted")
+    return converted
+
+
+def _deep_colour(image: Any, kind: str) -> bool:
+    """Whether colours of 16 bits are about to be cut to 8 by the decoder (grey ones are not)."""
+    if kind not in ("PNG", "TIFF") or image.mode.startswith("I;16"):
+        return False
+    return any(";16" in str(tile[3]) for tile in image.tile[:1])
 
 
 def _orientation(image: Image.Image) -> int:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from dynamask.checkpoint import BUNDLED_WEIGHTS, LoadedWeights, load_weights
+from dynamask.checks import at_least_one_pixel, check_boxes, check_image
 from dynamask.config import PYRAMID_LEVELS, DynaMaskConfig
 from dynamask.cost import CostTable, cost_table
 from dynamask.device import pick_device
@@ -32,7 +33,6 @@ logger = logging.getLogger(__name__)
 PAD_MULTIPLE = 32
 MAX_ENLARGE = 2.0  # a thumbnail gains nothing from more
 ROIS_PER_CHUNK = 32  # bounds the memory of a decode
-MIN_BOX_PX = 1.0
 RETRY_SCALE = 0.6  # of the input side, after the device ran out of memory
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class Predictor:
         Raises:
             InputError: the image or a box cannot be used.
         """
-        image = _check_image(image)
+        image = check_image(image)
         given = None if boxes is None else check_boxes(boxes, image.shape[:2])
         notices: list[str] = []
 
@@ -251,7 +251,7 @@ class Predictor:
         pyramid = {name: pyramid[name] for name in PYRAMID_LEVELS}
         if given is None:
             factor = torch.tensor([image_size[1] / width, image_size[0] / height] * 2)
-            boxes = _at_least_one_pixel(boxes.float().cpu() * factor, image_size)
+            boxes = at_least_one_pixel(boxes.float().cpu() * factor, image_size)
             found, scores = found.cpu(), scores.float().cpu()
         else:
             boxes, scores = given, torch.ones(len(given))
@@ -383,61 +383,3 @@ def keep_objects(scene: Scene, rows: Tensor) -> Scene:
         scores=scene.scores[rows],
         probabilities=scene.probabilities[rows],
     )
-
-
-def check_boxes(
-    boxes: np.ndarray | Tensor | Sequence[Sequence[float]], image_size: tuple[int, ...]
-) -> Tensor:
-    """Return boxes as (N, 4) float32 xyxy clipped to the photo.
-
-    Raises:
-        InputError: not N rows of four finite numbers, a corner order that is no box, or a box
-            that lies outside the photo.
-    """
-    height, width = image_size[:2]
-    try:
-        tensor = torch.as_tensor(np.asarray(boxes, dtype=np.float32)).reshape(-1, 4)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            "Expected boxes as rows of four numbers x1, y1, x2, y2, got something else; "
-            "give pixels of the photo."
-        ) from error
-    if not torch.isfinite(tensor).all():
-        raise InputError("Expected finite box corners, got NaN or infinity; give pixels.")
-    clipped = tensor.clone()
-    clipped[:, 0::2] = clipped[:, 0::2].clamp(0, width)
-    clipped[:, 1::2] = clipped[:, 1::2].clamp(0, height)
-    for before, box in zip(tensor.tolist(), clipped.tolist(), strict=True):
-        if box[2] - box[0] < MIN_BOX_PX or box[3] - box[1] < MIN_BOX_PX:
-            corners = ", ".join(f"{v:g}" for v in before)
-            raise InputError(
-                f"Expected a box x1 < x2, y1 < y2 of at least one pixel inside the photo of "
-                f"{width}x{height}, got ({corners}); draw it again inside the photo."
-            )
-    return clipped
-
-
-def _at_least_one_pixel(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Detector boxes never vanish: widen what rounding made thinner than a pixel."""
-    height, width = image_size
-    x1 = boxes[:, 0].clamp(0, width - 1)
-    y1 = boxes[:, 1].clamp(0, height - 1)
-    x2 = torch.maximum(boxes[:, 2].clamp(max=width), x1 + 1)
-    y2 = torch.maximum(boxes[:, 3].clamp(max=height), y1 + 1)
-    return torch.stack((x1, y1, x2, y2), dim=1)
-
-
-def _check_image(image: np.ndarray) -> np.ndarray:
-    if (
-        not isinstance(image, np.ndarray)
-        or image.dtype != np.uint8
-        or image.ndim != 3
-        or image.shape[2] != 3
-        or min(image.shape[:2]) < 1
-    ):
-        came = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image)
-        raise InputError(
-            f"Expected an RGB photo as an array (height, width, 3) of uint8, got {came}; "
-            "read files with dynamask.read_image."
-        )
-    return image

@@ -173,7 +173,7 @@ def late_parameters(backbone: nn.Module, first: int) -> list[nn.Parameter]:
 def run_options(args: argparse.Namespace) -> dict[str, Any]:
     """What must be equal for a resume to continue the same run."""
     free = {"resume", "stop_after", "checkpoint_seconds", "log_every", "workers", "threads"}
-    free |= {"device", "export", "command", "data", "run"}
+    free |= {"device", "export", "command", "data", "run", "debug", "handler"}
     plain = (str, int, float, bool, type(None))
     return {k: v for k, v in vars(args).items() if k not in free and isinstance(v, plain)}
 
@@ -196,6 +196,7 @@ class Trainer:
         self.seconds = 0.0
         self.collapsed_for = 0
         self.categories: tuple[str, ...] = ()
+        self.commit = commit_hash()  # of the code that runs, whatever is committed meanwhile
         if args.resume:
             self._restore()
         elif (self.folder / "checkpoint.pt").exists():
@@ -243,7 +244,7 @@ class Trainer:
         """Write the averaged weights with what a model card needs."""
         facts = {
             "command": "python -m dynamask train " + " ".join(sys.argv[2:]),
-            "commit": commit_hash(),
+            "commit": self.commit,
             "steps": self.step,
             "train_seconds": round(self.seconds),
             "device": str(self.device),

@@ -132,11 +132,17 @@ def ramp(dtype: type, top: float) -> np.ndarray:
     return np.linspace(0, top, WIDTH * HEIGHT).reshape(HEIGHT, WIDTH).astype(dtype)
 
 
-def transparent(kind: str) -> bytes:
+def transparent(kind: str, **options: object) -> bytes:
     """Red with an invisible right half, which hides green."""
     rgba = np.dstack([drawing(), np.full((HEIGHT, WIDTH), 255, np.uint8)])
     rgba[:, WIDTH // 2 :, 3] = 0
-    return encoded(rgba, kind, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
+    if kind == "WEBP":
+        options = {"lossless": True, "exact": True, **options}
+    return encoded(rgba, kind, **options)
+
+
+def palette(**options: object) -> bytes:
+    return encoded(Image.fromarray(drawing()).quantize(8), "PNG", **options)
 
 
 def palette_with_transparency(kind: str) -> bytes:
@@ -172,6 +178,33 @@ def cmyk(**options: object) -> bytes:
     return encoded(image, "JPEG", quality=95, subsampling=0, **options)
 
 
+def deep_png(channels: int) -> bytes:
+    """The drawing as a PNG of 16 bits a channel; with four channels all of it is opaque."""
+    pixels = np.full((HEIGHT, WIDTH, 4), 65535, ">u2")
+    pixels[..., :3] = drawing().astype(np.uint16) * 257
+    rows = b"".join(b"\0" + row[:, :channels].tobytes() for row in pixels)
+    return png(WIDTH, HEIGHT, depth=16, colour={3: 2, 4: 6}[channels], data=rows)
+
+
+def deep_tiff() -> bytes:
+    """The drawing as an uncompressed TIFF of 16 bits a channel."""
+    body = (drawing().astype("<u2") * 257).tobytes()
+    tags = [
+        (256, 3, 1, WIDTH),
+        (257, 3, 1, HEIGHT),
+        (258, 3, 3, 8),  # bits of each channel lie at byte 8
+        (259, 3, 1, 1),  # not compressed
+        (262, 3, 1, 2),  # RGB
+        (273, 4, 1, 14),  # the picture lies behind them
+        (277, 3, 1, 3),
+        (278, 3, 1, HEIGHT),
+        (279, 4, 1, len(body)),
+    ]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *t) for t in tags)
+    bits = struct.pack("<HHH", 16, 16, 16)
+    return b"II*\0" + struct.pack("<I", 14 + len(body)) + bits + body + directory + b"\0" * 4
+
+
 def swapped_profile() -> bytes:
     """An RGB profile whose red and green primaries are exchanged: pure red means green."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
@@ -181,6 +214,10 @@ def swapped_profile() -> bytes:
     where = bytes(data[red + 4 : red + 12]), bytes(data[green + 4 : green + 12])
     data[red + 4 : red + 12], data[green + 4 : green + 12] = where[1], where[0]
     return bytes(data).replace("sRGB".encode("utf-16-be"), "test".encode("utf-16-be"))
+
+
+def lab_profile() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 
 
 def png_with(name: bytes, body: bytes) -> bytes:
