@@ -9,10 +9,8 @@ RUN useradd --create-home --uid 1000 studio
 WORKDIR /srv/studio
 COPY requirements.txt requirements.lock ./
 RUN pip install --no-cache-dir -r requirements.txt -c requirements.lock
-COPY --chown=root:root dynamask dynamask
-COPY --chown=root:root analysis analysis
-COPY --chown=root:root app app
-COPY --chown=root:root assets assets
+# .dockerignore lets through only the packages and assets
+COPY --chown=root:root . .
 USER studio
 
 EXPOSE 7860

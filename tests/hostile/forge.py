@@ -226,6 +226,19 @@ def png_with(name: bytes, body: bytes) -> bytes:
     return plain[:33] + png_chunk(name, body) + plain[33:]
 
 
+def with_good_checksums(data: bytes) -> bytes:
+    """A damaged PNG whose chunks pass their checksum, so that the damage reaches the decoder."""
+    out, at = bytearray(data[:8]), 8
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        end = at + 8 + length
+        if end + 4 > len(data):
+            break
+        out += png_chunk(data[at + 4 : at + 8], data[at + 8 : end])
+        at = end + 4
+    return bytes(out + data[at:])
+
+
 def bad_crc() -> bytes:
     data = bytearray(photo("PNG"))
     data[data.index(b"IDAT") + 8] ^= 0xFF

@@ -7,6 +7,7 @@ import ast
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,14 +32,15 @@ FORBIDDEN = {  # importer -> roots it may never import, at any depth of its code
 
 def listed_files() -> list[Path]:
     """What is or would be committed, from the root; a source archive without git is walked."""
-    done = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode == 0:
-        return [Path(name) for name in done.stdout.decode().split("\0") if name]
+    if shutil.which("git"):
+        done = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            return [Path(name) for name in done.stdout.decode().split("\0") if name]
     paths = [p.relative_to(ROOT) for p in ROOT.rglob("*") if p.is_file()]
     return [p for p in paths if not (NEVER_COMMITTED | {".git", "runs"}) & set(p.parts)]
 
@@ -217,14 +219,33 @@ def test_committed_files_are_small() -> None:
     assert not large
 
 
+def documents() -> list[Path]:
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_links_in_documents_lead_somewhere() -> None:
+    dead = []
+    for path in documents():
+        links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text(encoding="utf-8"))
+        local = [link for link in links if not re.match(r"[a-z]+:", link)]
+        dead += [f"{path.name}: {link}" for link in local if not (path.parent / link).exists()]
+    assert not dead
+
+
+def test_documents_are_finished() -> None:
+    holes = re.compile(r"@@\w*@@|<!-- *lead|TODO|FIXME|\bTBD\b")
+    found = [
+        f"{path.name}: {hole}"
+        for path in documents()
+        for hole in holes.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert not found
+
+
 def document_commands() -> list[tuple[str, list[str]]]:
     """(document, words) of each `python -m …` and `make …` in README.md and docs."""
     found = []
-    for path in [
-        ROOT / "README.md",
-        ROOT / "CONTRIBUTING.md",
-        *sorted((ROOT / "docs").glob("*.md")),
-    ]:
+    for path in documents():
         text = path.read_text(encoding="utf-8").replace("\\\n", " ")
         inline = re.findall(r"`((?:\S*python3? -m|make) [^`\n]+)`", text)
         blocks = re.findall(r"^\s*\$?\s*((?:\S*python3? -m|make) .+)$", text, re.MULTILINE)
@@ -294,3 +315,15 @@ def test_ci_runs_the_suite() -> None:
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111, "not executable"
     assert "make test" in script.read_text(encoding="utf-8")
+
+
+def test_container_gets_what_the_page_needs() -> None:
+    """.dockerignore keeps all but a few folders out; a COPY of a missing one would fail."""
+    allowed = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    }
+    assert {"requirements.txt", "requirements.lock", "dynamask", "app", "assets"} <= allowed
+    for line in (ROOT / "Dockerfile").read_text().splitlines():
+        if line.startswith("COPY"):
+            copied = [w for w in line.split()[1:-1] if not w.startswith("--")]
+            assert all((ROOT / w).exists() for w in copied), line

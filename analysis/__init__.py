@@ -1,0 +1,1 @@
+"""Dataset-level selection analysis. Nothing is built here yet; see CHANGELOG.md."""
