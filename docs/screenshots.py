@@ -29,7 +29,8 @@ def main(url: str, photo: Path) -> None:
             page = context.new_page()
             page.goto(f"{url}/?__theme={scheme}")
             page.locator("#dm-photo input[type=file]").set_input_files(photo)
-            page.locator("[data-testid=mask-viewer][data-ready=true]").wait_for(timeout=90_000)
+            ready = page.locator("[data-testid=mask-viewer][data-ready=true]")
+            ready.wait_for(state="attached", timeout=90_000)
             page.locator("tr[data-testid=row][data-x]").first.click()
             page.wait_for_timeout(1500)  # the picture fades in
             page.screenshot(path=OUT / f"inspect-{name}.png")

@@ -15,6 +15,7 @@ from app import card, events, settings, text
 from app.guard import sentences
 from app.picture import display_jpeg, encode, viewer_value
 from app.session import Ask, Decoded, Opened, Session
+from app.widgets.budget_slider import BudgetSlider
 from app.widgets.mask_viewer import MaskViewer
 from app.widgets.photo_input import PhotoInput
 from dynamask.batch import result_dict
@@ -104,7 +105,7 @@ class InspectTab:
                 info=text.policy_help(settings.POLICY),
                 elem_id="dm-policy",
             )
-            self.budget = gr.Slider(
+            self.budget = BudgetSlider(
                 *BUDGET_RANGE,
                 value=BUDGET_RANGE[1],
                 step=0.001,
