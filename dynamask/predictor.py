@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -111,7 +111,7 @@ class Predictor:
         """
         new = check_boxes(boxes, scene.image_size)
         labels = self._labels_of(None, len(new))
-        probabilities = self._switch(scene.pyramid, self._rois(new, scene))
+        probabilities = self._switch(self._here(scene.pyramid), self._rois(new, scene))
         return replace(
             scene,
             boxes_xyxy_px=torch.cat((scene.boxes_xyxy_px, new)),
@@ -159,7 +159,13 @@ class Predictor:
                 ious=ious,
             ),
         )
-        masks, edges = self._decode_grids(scene, torch.from_numpy(selection.grids))
+        grids = torch.from_numpy(selection.grids)
+        try:
+            masks, edges = self._decode_grids(scene, grids)
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            self._move_to_cpu()
+            masks, edges = self._decode_grids(scene, grids)
         return Instances(
             image_size=scene.image_size,
             boxes_xyxy_px=scene.boxes_xyxy_px,
@@ -319,11 +325,12 @@ class Predictor:
         edges: list[Tensor] = [torch.zeros(0)] * len(scene)
         # objects of one grid together: a chunk then runs no stage for a few stragglers
         order = torch.argsort(grids, stable=True)
+        pyramid = self._here(scene.pyramid)
         branches: dict[int, Tensor] = {}  # image branches run once a photo, as the cost says
         with self._lock, torch.inference_mode():
             for part in order.split(ROIS_PER_CHUNK):
                 some = self.model.mask_head.decode(
-                    scene.pyramid, rois[part], labels[part], grids[part], branches=branches
+                    pyramid, rois[part], labels[part], grids[part], branches=branches
                 )
                 for row, mask, edge in zip(part.tolist(), *some, strict=True):
                     masks[row], edges[row] = mask.cpu(), edge.cpu()
@@ -366,12 +373,19 @@ class Predictor:
             return result
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
+        self._move_to_cpu()
+        notices.append("The GPU ran out of memory, so the CPU was used; this is slower.")
+        return work(1.0)
+
+    def _move_to_cpu(self) -> None:
         with self._lock:
             self.device = torch.device("cpu")
             self.model.to(self.device)
-        logger.warning("out of GPU memory twice; the model moved to the CPU")
-        notices.append("The GPU ran out of memory, so the CPU was used; this is slower.")
-        return work(1.0)
+        logger.warning("out of GPU memory; the model moved to the CPU, which is slower")
+
+    def _here(self, pyramid: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The pyramid on the model's device, which may have changed since it was made."""
+        return {name: level.to(self.device) for name, level in pyramid.items()}
 
 
 def keep_objects(scene: Scene, rows: Tensor) -> Scene:

@@ -219,3 +219,21 @@ def test_class_specific_masks_need_labels(photo: np.ndarray) -> None:
     assert predictor.decode(scene, "fixed:28").category(1) == "79"
     with pytest.raises(InputError, match="Expected category indices"):
         predictor.encode(photo, boxes=many_boxes(2), labels=[3, 80])
+
+
+def test_decode_survives_running_out_of_memory(
+    tiny_predictor: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = tiny_predictor.encode(photo, boxes=many_boxes(3))
+    expected = tiny_predictor.decode(scene, "fixed:56").mask_logits
+    real, calls = tiny_predictor.model.mask_head.decode, []
+
+    def decode(*args: object, **options: object) -> object:
+        calls.append(1)
+        if len(calls) == 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return real(*args, **options)
+
+    monkeypatch.setattr(tiny_predictor.model.mask_head, "decode", decode)
+    found = tiny_predictor.decode(scene, "fixed:56").mask_logits
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
