@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the card is prose
 """Write the model card, README.md beside this file, from the weights and the measured JSON files.
 
 The JSON files come from the commands printed in the card; nothing in it is typed by hand.
