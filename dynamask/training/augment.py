@@ -119,12 +119,14 @@ def augment(
 def jitter_boxes(boxes: Tensor, generator: np.random.Generator, amount: float) -> Tensor:
     """Move each box side by up to ``amount`` of the box's own width or height.
 
-    Mask RoIs at inference come from a detector, whose boxes are a little off.
+    Mask RoIs at inference come from a detector, whose boxes are a little off, or from ground
+    truth and careful hands, whose boxes are tight: the bound is drawn anew for every box, so
+    that nearly exact boxes are common too.
 
     Args:
         boxes: (N, 4) float xyxy in pixels.
         generator: source of the draws.
-        amount: largest move as a share of the side, in [0, 0.5) so that no box turns over.
+        amount: largest bound as a share of the side, in [0, 0.5) so that no box turns over.
 
     Returns:
         (N, 4) float32; not clipped to the photo.
@@ -132,7 +134,8 @@ def jitter_boxes(boxes: Tensor, generator: np.random.Generator, amount: float) -
     if not 0 <= amount < 0.5:
         raise InputError(f"Expected a jitter amount in [0, 0.5), got {amount}; try 0.1.")
     side = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
-    draw = torch.from_numpy(generator.uniform(-amount, amount, tuple(boxes.shape)))
+    bound = amount * generator.random((len(boxes), 1))
+    draw = torch.from_numpy(generator.uniform(-1, 1, tuple(boxes.shape)) * bound)
     return (boxes + side * draw.to(boxes)).to(torch.float32)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +29,8 @@ class MixedSampler(Sampler[list[SampleKey]]):
 
     Args:
         sizes: source name to number of photos.
-        plan: source name to photos per batch; 0 leaves a source out.
+        plan: source name to photos per batch; 0 leaves a source out, 0.5 gives a photo at every
+            other step. Fractions are to hundredths, and one source comes at every step.
         seed: of the run.
         steps: number of the step to stop before.
         start: first step; a resumed run gives the number of steps already made.
@@ -37,20 +39,21 @@ class MixedSampler(Sampler[list[SampleKey]]):
     def __init__(
         self,
         sizes: Mapping[str, int],
-        plan: Mapping[str, int],
+        plan: Mapping[str, float],
         seed: int,
         steps: int,
         start: int = 0,
     ) -> None:
         unknown = sorted(set(plan) - set(sizes))
-        if unknown or any(n < 0 for n in plan.values()) or not any(plan.values()):
+        if unknown or any(n < 0 for n in plan.values()) or max(plan.values(), default=0) < 1:
             raise DataError(
-                f"Expected a batch plan over {', '.join(sorted(sizes))} with at least one photo, "
-                f"got {dict(plan)}; for example {{'{min(sizes)}': 1}}."
+                f"Expected a batch plan over {', '.join(sorted(sizes))} with at least one photo "
+                f"of one source in every batch, got {dict(plan)}; for example "
+                f"{{'{min(sizes)}': 1}}."
             )
         self.sizes = dict(sizes)
         # by name: the plan's order must not change which photos come
-        self.plan = {name: plan[name] for name in sorted(plan) if plan[name]}
+        self.plan = {n: Fraction(plan[n]).limit_denominator(100) for n in sorted(plan) if plan[n]}
         self.seed, self.steps, self.start = seed, steps, start
         self._orders: dict[str, tuple[int, np.ndarray]] = {}
 
@@ -64,8 +67,11 @@ class MixedSampler(Sampler[list[SampleKey]]):
     def batch(self, step: int) -> list[SampleKey]:
         """Return the batch of one step; the same whatever was asked before."""
         keys = []
+        phase = Fraction(0)  # so that two sources of 0.5 take turns
         for name, count in self.plan.items():
-            for place in range(step * count, (step + 1) * count):
+            first, last = (int(s * count + phase) for s in (step, step + 1))
+            phase = (phase + count) % 1
+            for place in range(first, last):
                 index = self._index(name, place)
                 keys.append(SampleKey(name, index, step, len(keys)))
         return keys

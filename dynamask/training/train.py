@@ -71,7 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warmup", type=int, default=100)
     parser.add_argument("--clip", type=float, default=5.0, help="gradient norm limit")
     parser.add_argument("--ema", type=float, default=0.998, help="decay of the weight average")
-    parser.add_argument("--batch", default="coco=1,person=1", help="photos a step by source")
+    parser.add_argument(
+        "--batch", default="coco=1,person=1", help="photos a step by source; 0.5: every other step"
+    )
+    parser.add_argument("--copy-paste", type=float, default=0.0, help="probability for a photo")
     parser.add_argument("--sides", default="384,576", help="range of the long side, px")
     parser.add_argument("--rois", type=int, default=8, help="mask RoIs a photo at most")
     parser.add_argument("--only", choices=("all", "masks", "switch"), default="all")
@@ -87,19 +90,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stop-after", type=int, help="stop early at this step (to rehearse)")
 
 
-def parse_batch(text: str) -> dict[str, int]:
-    """``coco=1,person=1,extra=0`` to a dict; raises InputError."""
+def parse_batch(text: str) -> dict[str, float]:
+    """``coco=1,person=0.5,extra=0`` to a dict; raises InputError."""
     plan = {}
     for part in text.split(","):
         name, _, count = part.partition("=")
-        if name not in ("coco", "person", "extra") or not count.isdigit():
+        if name not in ("coco", "person", "extra") or not re.fullmatch(r"\d+(\.\d+)?", count):
             raise InputError(
                 f"Expected --batch such as coco=1,person=1,extra=1, got {text!r}; "
                 "name sources and photos a step."
             )
-        plan[name] = int(count)
-    if not sum(plan.values()):
-        raise InputError(f"Expected at least one photo a step, got --batch {text!r}.")
+        plan[name] = float(count)
+    if max(plan.values()) < 1:
+        raise InputError(
+            f"Expected a source with at least one photo at every step, got --batch {text!r}."
+        )
     return plan
 
 
@@ -309,10 +314,11 @@ def run(args: argparse.Namespace) -> int:
         rois_per_photo=args.rois,
         train_detector=args.only == "all",
     )
+    augmentation = AugmentConfig(long_side=sides, copy_paste=args.copy_paste)
     last = min(args.steps, args.stop_after or args.steps)
     sources = standard_sources(DataPaths(Path(args.data)))
     trainer.categories = sources["coco"].coco.category_names
-    loader = batches(trainer, sources, plan, AugmentConfig(long_side=sides), last)
+    loader = batches(trainer, sources, plan, augmentation, last)
     started = saved = time.monotonic()
     first = trainer.step
     before = trainer.seconds
@@ -336,7 +342,7 @@ def run(args: argparse.Namespace) -> int:
 def batches(
     trainer: Trainer,
     sources: Mapping[str, Source],
-    plan: dict[str, int],
+    plan: dict[str, float],
     augmentation: AugmentConfig,
     last: int,
 ) -> DataLoader:

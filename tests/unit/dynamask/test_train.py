@@ -111,7 +111,9 @@ def test_collapsed_switch_warns_once(caplog: pytest.LogCaptureFixture) -> None:
     assert watched.collapsed_for == 0
 
 
-@pytest.mark.parametrize("text", ["coco", "coco=-1", "cats=1", "", "coco=0", "coco=1;person=1"])
+@pytest.mark.parametrize(
+    "text", ["coco", "coco=-1", "cats=1", "", "coco=0", "coco=0.5", "coco=1;person=1"]
+)
 def test_bad_batch_plan(text: str) -> None:
     with pytest.raises(InputError, match="--batch"):
         train.parse_batch(text)

@@ -233,6 +233,19 @@ def test_every_photo_comes_once_before_any_comes_twice() -> None:
     assert set(person.values()) == {7}
 
 
+def test_sources_of_half_a_photo_take_turns() -> None:
+    sizes = {"coco": 7, "extra": 3, "person": 5}
+    plan = {"coco": 1, "extra": 0.5, "person": 0.5}
+    batches = list(MixedSampler(sizes, plan, seed=0, steps=40))
+    assert {len(b) for b in batches} == {2}
+    assert Counter(k.source for b in batches for k in b) == {"coco": 40, "extra": 20, "person": 20}
+    assert [b[1].source for b in batches[:4]] in (
+        ["extra", "person"] * 2,
+        ["person", "extra"] * 2,
+    )
+    assert batches[25:] == list(MixedSampler(sizes, plan, seed=0, steps=40, start=25))
+
+
 def test_a_resumed_sampler_goes_on_identically() -> None:
     sizes, plan = {"coco": 343, "person": 1000, "extra": 5}, {"coco": 1, "person": 1, "extra": 0}
     whole = list(MixedSampler(sizes, plan, seed=9, steps=700))
@@ -267,7 +280,7 @@ def test_a_resumed_loader_gives_the_same_pixels(sources: dict) -> None:
         assert all(same(x, y) for x, y in zip(a["targets"], b["targets"], strict=True))
 
 
-@pytest.mark.parametrize("plan", [{}, {"coco": 0}, {"coco": -1}, {"other": 1}])
+@pytest.mark.parametrize("plan", [{}, {"coco": 0}, {"coco": 0.5}, {"coco": -1}, {"other": 1}])
 def test_a_plan_must_name_photos(plan: dict) -> None:
     with pytest.raises(DataError, match="batch plan"):
         MixedSampler({"coco": 5}, plan, 0, 1)
