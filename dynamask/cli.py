@@ -29,6 +29,12 @@ Add = Callable[[argparse.ArgumentParser], None]
 
 HEAVY: dict[str, tuple[str, str, str, str]] = {
     "train": ("dynamask.training.train", "add_arguments", "run", "train a model, or go on"),
+    "fit-switch": (
+        "dynamask.training.switch_fit",
+        "add_arguments",
+        "run",
+        "teach the switch what every grid gains",
+    ),
     "calibrate": (
         "dynamask.training.calibrate",
         "add_arguments",

@@ -164,7 +164,9 @@ def grid_quality(logits: GridLogits, targets: MaskTargets) -> Tensor:
     return torch.stack(qualities, dim=1)
 
 
-def gain_loss(switch_logits: Tensor, quality: Tensor, config: LossConfig) -> Tensor:
+def gain_loss(
+    switch_logits: Tensor, quality: Tensor, config: LossConfig, *, huber: float = 1.0
+) -> Tensor:
     """Second way to teach the switch: regress what each grid gains. Scalar.
 
     ``gain_scale * logit`` becomes the expected IoU of a grid up to a constant of the object, so
@@ -175,8 +177,9 @@ def gain_loss(switch_logits: Tensor, quality: Tensor, config: LossConfig) -> Ten
         switch_logits: (N, 4).
         quality: (N, 4) of :func:`grid_quality`.
         config: ``gain_scale``.
+        huber: errors above this many ``gain_scale`` count linearly: a mask that failed altogether
+            is no guide.
     """
     predicted = config.gain_scale * (switch_logits - switch_logits.mean(dim=1, keepdim=True))
     measured = quality - quality.mean(dim=1, keepdim=True)
-    # in units of the scale, Huber beyond one: a mask that failed altogether is no guide
-    return F.smooth_l1_loss(predicted / config.gain_scale, measured / config.gain_scale)
+    return F.smooth_l1_loss(predicted / config.gain_scale, measured / config.gain_scale, beta=huber)

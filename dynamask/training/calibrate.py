@@ -171,7 +171,7 @@ def run(args: argparse.Namespace) -> int:
     facts = calibrate(
         args.weights,
         args.out,
-        [sources["coco"], sources["person"]],
+        [sources["coco"]],  # every object labelled, so sizes as they are met
         photos=args.photos,
         fraction=args.fraction,
         price_switch=not args.keep_switch,
