@@ -1,15 +1,14 @@
-"""Teach the switch alone, on what every grid really gained for objects of training photos.
+"""``python -m dynamask fit-switch``: teach the switch alone, from gains measured once.
 
-The masks stay as they are. Each sample is the crop that the switch sees and the quality of the
-four masks at the photo's own size, measured as evaluation measures it; the switch then regresses
-the gains (:func:`dynamask.losses.gain_loss`). Since crops are kept in memory, an epoch over
-thousands of objects takes seconds, where a training step encodes its photos anew.
+The masks stay as they are. Since crops and gains are kept (:mod:`dynamask.training.switch_data`),
+an epoch over thousands of objects takes seconds, where a training step encodes its photos anew;
+so both ways of teaching the switch can be tried on the same objects: the paper's loss, and the
+regression of each grid's gain (:func:`dynamask.losses.gain_loss`).
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,192 +21,48 @@ import torch
 from torch import Tensor, nn
 
 from dynamask.checkpoint import load_weights, save_weights
-from dynamask.config import GRIDS
+from dynamask.config import GRIDS, LossConfig, SwitchConfig, preset
 from dynamask.cost import cost_table
-from dynamask.errors import DataError, InputError
-from dynamask.losses import gain_loss
-from dynamask.metrics import boundary_width, mask_boundary, mask_iou
-from dynamask.model.mask_switch import MaskSwitch
-from dynamask.model.roi import boxes_to_rois
-from dynamask.paste import crop_mask
+from dynamask.errors import InputError
+from dynamask.losses import budget_loss, gain_loss
+from dynamask.model.mask_switch import MaskSwitch, gumbel_softmax_switch
 from dynamask.predictor import Predictor
-from dynamask.training.augment import AugmentConfig, Raw, augment, jitter_boxes
+from dynamask.training.augment import AugmentConfig
 from dynamask.training.calibrate import fit_price
 from dynamask.training.data import DataPaths, Source, standard_sources
 from dynamask.training.history import training_stages
 from dynamask.training.state import learning_rate_factor
+from dynamask.training.switch_data import SwitchData, collect_gains
 
-logger = logging.getLogger(__name__)
-
-MIN_SIDE_PX = 4.0
 HELD_OUT = 5  # every fifth photo only measures
-HUBER = 3.0  # quality gains up to 3 gain_scale count squared: their mean is what is wanted
+HUBER = 3.0  # gains up to 3 gain_scale count squared: it is their mean that is wanted
 
 
 @dataclass(frozen=True)
-class SwitchData:
-    """Objects with known gains.
+class FitOptions:
+    """How the switch is taught.
 
     Attributes:
-        crops: (N, C, s, s) float16, what the switch sees.
-        quality: (N, 4) float32 of :func:`quality_at_grids`.
-        photos: (N,) int64, which photo each object comes from.
+        epochs: passes over the data.
+        lr: peak rate of AdamW; warm-up of 5 %, then cosine.
+        weight_decay: of matrices and kernels.
+        batch: objects per step.
+        seed: order, mirror images, noise, and the weights of a fresh switch.
     """
 
-    crops: Tensor
-    quality: Tensor
-    photos: Tensor
-
-    def __len__(self) -> int:
-        return len(self.photos)
-
-    def rows(self, picked: Tensor) -> SwitchData:
-        """The given rows, or those where a (N,) bool is true."""
-        return SwitchData(self.crops[picked], self.quality[picked], self.photos[picked])
-
-
-def quality_at_grids(
-    logits: Mapping[int, Tensor], box: Tensor, truth: np.ndarray, known: np.ndarray | None = None
-) -> np.ndarray:
-    """(4,) float: mean of mask IoU and boundary IoU with the truth, for one object.
-
-    Args:
-        logits: grid to (grid, grid) mask logits.
-        box: (4,) xyxy in photo pixels.
-        truth: (H, W) bool mask of the object at the photo's size.
-        known: (H, W) bool, false where the photo does not say; None if it always does.
-    """
-    height, width = truth.shape
-    d = boundary_width(height, width)
-    x1, y1 = (max(0, int(v) - d - 2) for v in box[:2])
-    x2, y2 = (int(v) + d + 3 for v in box[2:])
-    ys, xs = np.nonzero(truth)
-    if len(ys):  # the truth may reach beyond a jittered box
-        x1, x2 = min(x1, int(xs.min())), max(x2, int(xs.max()) + 1)
-        y1, y2 = min(y1, int(ys.min())), max(y2, int(ys.max()) + 1)
-    window = (slice(y1, min(y2, height)), slice(x1, min(x2, width)))
-    wanted = truth[window]
-    rim = mask_boundary(truth, d)[window]
-    seen = None if known is None else known[window]
-    values = []
-    for grid in GRIDS:
-        crop, (x, y) = crop_mask(logits[grid], box, (height, width))
-        full = np.zeros((height, width), dtype=bool)
-        full[y : y + crop.shape[0], x : x + crop.shape[1]] = crop
-        found, band = full[window], mask_boundary(full, d)[window]
-        pairs = [(found, wanted), (band, rim)]
-        if seen is not None:
-            pairs = [(a & seen, b & seen) for a, b in pairs]
-        values.append(np.mean([mask_iou(a, b) for a, b in pairs]))
-    return np.array(values, dtype=np.float32)
-
-
-@torch.inference_mode()
-def measure_photo(
-    predictor: Predictor,
-    raw: Raw,
-    rng: np.random.Generator,
-    *,
-    box_jitter: float,
-    most: int,
-) -> tuple[Tensor, Tensor] | None:
-    """(N, C, s, s) float16 crops and (N, 4) quality of one photo's objects; None without any."""
-    boxes = torch.from_numpy(raw.boxes)
-    sides = boxes[:, 2:] - boxes[:, :2]
-    usable = torch.nonzero((sides >= MIN_SIDE_PX).all(dim=1)).squeeze(1)
-    if len(usable) > most:
-        usable = usable[torch.from_numpy(np.sort(rng.permutation(len(usable))[:most]))]
-    if not len(usable):
-        return None
-    scene = predictor.encode(raw.image, jitter_boxes(boxes[usable], rng, box_jitter).numpy())
-    height, width = scene.input_size
-    factor = torch.tensor([width / scene.image_size[1], height / scene.image_size[0]] * 2)
-    rois = boxes_to_rois([(scene.boxes_xyxy_px * factor).to(predictor.device)])
-    crops = predictor.model.mask_switch.crop(scene.pyramid["p2"], rois)
-    logits = predictor.decode_all_grids(scene)
-    known = None if raw.ignore is None else raw.ignore == 0
-    quality = [
-        quality_at_grids(
-            {g: logits[g][0][i] for g in GRIDS},
-            scene.boxes_xyxy_px[i],
-            raw.masks[int(row)].astype(bool),
-            known,
-        )
-        for i, row in enumerate(usable)
-    ]
-    return crops.to(torch.float16).cpu(), torch.from_numpy(np.stack(quality))
-
-
-def collect_gains(
-    predictor: Predictor,
-    sources: Mapping[str, Source],
-    photos: Mapping[str, int],
-    *,
-    augmentation: AugmentConfig,
-    box_jitter: float = 0.1,
-    most: int = 12,
-    seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> SwitchData:
-    """Measure every grid on augmented training photos.
-
-    Args:
-        predictor: the model, masks already trained.
-        sources: training sets.
-        photos: source name to how many photos; more than there are means several passes, each
-            augmented anew.
-        augmentation: crops, flips, scale, colour.
-        box_jitter: see :func:`dynamask.training.augment.jitter_boxes`.
-        most: objects of a photo at most.
-        seed: of every draw.
-        progress: called with (photos done, photos in all).
-
-    Raises:
-        DataError: no object in these photos.
-    """
-    parts: list[tuple[Tensor, Tensor, int]] = []
-    total = sum(photos.values())
-    done = 0
-    for tag, (name, count) in enumerate(sorted(photos.items())):
-        source = sources[name]
-        for k in range(count):
-            turn, place = divmod(k, len(source))
-            order = np.random.default_rng([seed, tag, turn]).permutation(len(source))
-            index = int(order[place])
-            rng = np.random.default_rng([seed, tag, turn, index])
-            raw = augment(source.load(index), augmentation, rng)
-            made = measure_photo(predictor, raw, rng, box_jitter=box_jitter, most=most)
-            if made is not None:  # the same photo has one number, however often it is seen
-                parts.append((*made, tag * 1_000_000 + index))
-            done += 1
-            if progress is not None:
-                progress(done, total)
-    if not parts:
-        raise DataError("Expected training photos with objects, got none; check --data.")
-    photo = torch.cat([torch.full((len(q),), number) for _, q, number in parts])
-    return SwitchData(
-        torch.cat([c for c, _, _ in parts]), torch.cat([q for _, q, _ in parts]), photo
-    )
-
-
-def expected_quality(logits: Tensor, quality: Tensor, mac: np.ndarray, fraction: float) -> float:
-    """Mean quality where one price makes the mean cost ``fraction`` of the finest grid's."""
-    scores = logits.double().numpy()
-    price = fit_price(scores, mac, fraction)
-    choice = (scores - price * mac / mac[-1]).argmax(axis=1)
-    return float(quality.numpy()[np.arange(len(choice)), choice].mean())
+    epochs: int = 24
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    batch: int = 128
+    seed: int = 0
 
 
 def fit_switch(
     switch: MaskSwitch,
     data: SwitchData,
-    loss_config: Any,
-    *,
-    epochs: int,
-    lr: float,
-    weight_decay: float,
-    batch: int = 128,
-    seed: int = 0,
+    loss: LossConfig,
+    mac: np.ndarray,
+    options: FitOptions,
 ) -> list[float]:
     """Train the switch in place; returns the mean loss of each epoch.
 
@@ -216,25 +71,30 @@ def fit_switch(
     Args:
         switch: the module.
         data: training objects only.
-        loss_config: gives ``gain_scale``.
-        epochs: passes over the data.
-        lr: peak rate of AdamW; warm-up of 5 %, then cosine.
-        weight_decay: of matrices and kernels.
-        batch: objects per step.
-        seed: order and mirror images.
+        loss: ``switch_loss`` decides between the two ways and brings their settings.
+        mac: (4,) cost of leaving at each grid.
+        options: the schedule.
+
+    Raises:
+        InputError: fewer than two objects.
     """
     if len(data) < 2:  # batch statistics need two
         raise InputError(f"Expected at least 2 objects to teach the switch, got {len(data)}.")
-    generator = torch.Generator().manual_seed(seed)
-    decay = [p for p in switch.parameters() if p.ndim > 1]
-    plain = [p for p in switch.parameters() if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0}]
-    optimizer = torch.optim.AdamW(groups, lr=lr)
-    batches = max(1, len(data) // batch)
-    total, step = epochs * batches, 0
+    generator = torch.Generator().manual_seed(options.seed)
+    groups = [
+        {
+            "params": [p for p in switch.parameters() if p.ndim > 1],
+            "weight_decay": options.weight_decay,
+        },
+        {"params": [p for p in switch.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=options.lr)
+    batches = max(1, len(data) // options.batch)
+    total, step = options.epochs * batches, 0
+    costs = torch.from_numpy(mac).float()
     history = []
     switch.requires_grad_(True).train()
-    for _ in range(epochs):
+    for _ in range(options.epochs):
         order = torch.randperm(len(data), generator=generator)
         losses = []
         for rows in order.tensor_split(batches):
@@ -242,13 +102,23 @@ def fit_switch(
             mirrored = torch.rand(len(rows), generator=generator) < 0.5
             crops[mirrored] = crops[mirrored].flip(-1)
             for group in optimizer.param_groups:
-                group["lr"] = lr * learning_rate_factor(step, total=total, warmup=total // 20)
-            loss = gain_loss(switch.classify(crops), data.quality[rows], loss_config, huber=HUBER)
+                factor = learning_rate_factor(step, total=total, warmup=total // 20)
+                group["lr"] = options.lr * factor
+            logits = switch.classify(crops)
+            if loss.switch_loss == "gain":
+                value = gain_loss(logits, data.quality[rows], loss, huber=HUBER)
+            else:
+                drawn = gumbel_softmax_switch(
+                    logits, temperature=loss.temperature, generator=generator
+                )
+                edge = (drawn * data.edges[rows]).sum(dim=1).mean()
+                hinge = budget_loss(drawn, costs, loss)
+                value = loss.edge_weight * edge + loss.budget_weight * hinge
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            value.backward()
             nn.utils.clip_grad_norm_(switch.parameters(), 5.0)
             optimizer.step()
-            losses.append(loss.item())
+            losses.append(value.item())
             step += 1
         history.append(float(np.mean(losses)))
     switch.eval()
@@ -261,80 +131,113 @@ def switch_logits(switch: MaskSwitch, crops: Tensor, batch: int = 256) -> Tensor
     return torch.cat([switch.classify(part.float()) for part in crops.split(batch)])
 
 
-def run_fit(
-    weights: str | Path,
-    out: str | Path,
-    sources: Mapping[str, Source],
-    photos: Mapping[str, int],
-    *,
-    sides: tuple[int, int],
-    epochs: int = 24,
-    lr: float = 1e-3,
-    weight_decay: float = 0.05,
-    fractions: Sequence[float] = (0.4, 0.55, 0.75),
-    seed: int = 0,
-    fresh: bool = True,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """Measure, fit on four fifths of the photos, report on the rest, write the weights.
+def expected_quality(scores: Tensor, quality: Tensor, mac: np.ndarray, fraction: float) -> float:
+    """Mean quality where one price makes the mean cost ``fraction`` of the finest grid's."""
+    values = scores.double().numpy()
+    price = fit_price(values, mac, fraction)
+    choice = (values - price * mac / mac[-1]).argmax(axis=1)
+    return float(quality.numpy()[np.arange(len(choice)), choice].mean())
 
-    ``held_out`` in the result compares, on photos that the switch has not seen, its mean quality
-    at each fraction with that of one grid for all (the best mixture of two grids at that cost)
-    and of the best choice for each object.
+
+def held_out_report(
+    logits: Tensor, data: SwitchData, mac: np.ndarray, fractions: Sequence[float]
+) -> dict[str, Any]:
+    """What the switch is worth on photos that it has not been taught on.
+
+    Returns:
+        ``argmax``: shares, cost fraction and mean quality of its own choice, no price added;
+        for each fraction the mean quality of the priced switch, of one grid for all (the
+        mixture of two neighbours that costs as much), and of the best choice at that cost.
     """
-    predictor = Predictor.from_weights(weights, device="cpu")
-    augmentation = AugmentConfig(long_side=sides)
-    started = time.monotonic()
-    data = collect_gains(
-        predictor, sources, photos, augmentation=augmentation, seed=seed, progress=progress
-    )
-    measured = time.monotonic()
-    held = data.photos % HELD_OUT == 0
-    loaded = load_weights(weights)
-    model = loaded.model
-    if fresh:
-        torch.manual_seed(seed)
-        model.mask_switch = MaskSwitch(model.config.switch)
-    history = fit_switch(
-        model.mask_switch,
-        data.rows(~held),
-        model.config.loss,
-        epochs=epochs,
-        lr=lr,
-        weight_decay=weight_decay,
-        seed=seed,
-    )
-    test = data.rows(held)
-    mac = cost_table(model.config).exit_macs().astype(np.float64)
-    logits = switch_logits(model.mask_switch, test.crops)
-    mean = test.quality.mean(dim=0)
-    facts: dict[str, Any] = {
-        "photos": dict(photos),
+    quality = data.quality
+    mean = quality.mean(dim=0).numpy()
+    choice = logits.argmax(dim=1)
+    share = torch.bincount(choice, minlength=len(GRIDS)).numpy() / max(1, len(choice))
+    relative = mac / mac[-1]
+
+    def short(value: float) -> float:
+        return round(float(value), 4)
+
+    return {
         "objects": len(data),
-        "held_out_objects": len(test),
-        "epochs": epochs,
-        "loss": [round(history[0], 4), round(history[-1], 4)],
-        "mean_quality": {str(g): round(float(q), 4) for g, q in zip(GRIDS, mean, strict=True)},
-        "best_choice": round(float(test.quality.max(dim=1).values.mean()), 4),
-        "held_out": {
+        "mean_quality": {str(g): short(q) for g, q in zip(GRIDS, mean, strict=True)},
+        "best_choice": short(quality.max(dim=1).values.mean()),
+        "argmax": {
+            "share": {str(g): short(s) for g, s in zip(GRIDS, share, strict=True)},
+            "fraction": short((share * relative).sum()),
+            "quality": short(quality[torch.arange(len(choice)), choice].mean()),
+        },
+        "at_fraction": {
             str(f): {
-                "switch": round(expected_quality(logits, test.quality, mac, f), 4),
-                "mixture": round(float(np.interp(f, mac / mac[-1], mean.numpy())), 4),
-                "oracle": round(
-                    expected_quality(
-                        test.quality / model.config.loss.gain_scale, test.quality, mac, f
-                    ),
-                    4,
-                ),
+                "switch": short(expected_quality(logits, quality, mac, f)),
+                "mixture": short(np.interp(f, relative, mean)),
+                "oracle": short(expected_quality(quality * 100, quality, mac, f)),
             }
             for f in fractions
         },
-        "seconds": [round(measured - started), round(time.monotonic() - measured)],
-        "seed": seed,
     }
-    model.config = model.config.replace(loss=replace(model.config.loss, switch_loss="gain"))
-    stage = {"command": "python -m dynamask fit-switch", **facts}
-    stages = [*training_stages(loaded.metadata), stage]
+
+
+def run_fit(
+    weights: str | Path,
+    out: str | Path,
+    measure: Callable[[Predictor, MaskSwitch], SwitchData],
+    *,
+    loss: LossConfig,
+    options: FitOptions,
+    shape: SwitchConfig | None = None,
+    fresh: bool = True,
+    fractions: Sequence[float] = (0.4, 0.55, 0.75),
+    command: str = "",
+) -> dict[str, Any]:
+    """Fit on four fifths of the photos, report on the rest, write the weights.
+
+    Args:
+        weights: file to read.
+        out: file to write.
+        measure: gives the objects, for crops of the given switch.
+        loss: see :func:`fit_switch`.
+        options: see there.
+        shape: another shape of the switch, to compare; None keeps it.
+        fresh: start from random weights instead of those in the file.
+        fractions: budgets to report on.
+        command: what to note in the file's history.
+
+    Returns:
+        What was measured, for the log and the model card.
+    """
+    predictor = Predictor.from_weights(weights, device="cpu")
+    loaded = load_weights(weights)
+    model = loaded.model
+    config = model.config.replace(loss=loss)
+    if shape is not None:
+        config = config.replace(switch=shape)
+    if fresh or shape is not None:
+        torch.manual_seed(options.seed)
+        model.mask_switch = MaskSwitch(config.switch)
+    model.config = config
+    started = time.monotonic()
+    data = measure(predictor, model.mask_switch)
+    measured = time.monotonic()
+    held = data.photos % HELD_OUT == 0
+    mac = cost_table(config).exit_macs().astype(np.float64)
+    history = fit_switch(model.mask_switch, data.rows(~held), loss, mac, options)
+    test = data.rows(held)
+    facts: dict[str, Any] = {
+        "switch_loss": loss.switch_loss,
+        "budget_fraction": loss.budget_fraction,
+        "taught_on": int((~held).sum()),
+        "loss": [round(history[0], 4), round(history[-1], 4)],
+        "held_out": held_out_report(
+            switch_logits(model.mask_switch, test.crops), test, mac, fractions
+        ),
+        "seconds": {
+            "measure": round(measured - started),
+            "fit": round(time.monotonic() - measured),
+        },
+        "options": vars(options),
+    }
+    stages = [*training_stages(loaded.metadata), {"command": command, **facts}]
     save_weights(model, out, categories=loaded.categories, metadata={"stages": stages})
     return facts
 
@@ -344,11 +247,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--data", default="../shared/data", help="folder with coco_mini")
-    parser.add_argument("--photos", default="coco=1029,person=200,extra=300")
+    parser.add_argument(
+        "--photos",
+        default="coco=1029,person=200,extra=300",
+        help="photos by source; more than there are: several passes, augmented anew",
+    )
     parser.add_argument("--sides", default="480,704", help="range of the long side, px")
+    parser.add_argument("--cache", help="keep the measurements in this file, or take them from it")
+    parser.add_argument("--switch-loss", choices=("gain", "paper"), default="gain")
+    parser.add_argument("--budget-fraction", type=float, help="C_t of the paper's loss")
+    parser.add_argument("--temperature", type=float, help="of the paper's draws")
+    parser.add_argument("--budget-weight", type=float, help="of the paper's hinge")
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--weight-decay", type=float, default=0.05)
+    parser.add_argument("--full-shape", action="store_true", help="the released switch's shape")
     parser.add_argument("--keep", action="store_true", help="go on from the switch in the file")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--seed", type=int, default=0)
@@ -360,6 +273,48 @@ def run(args: argparse.Namespace) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
+    config = load_weights(args.weights).model.config
+    chosen = {
+        "switch_loss": args.switch_loss,
+        "budget_fraction": args.budget_fraction,
+        "temperature": args.temperature,
+        "budget_weight": args.budget_weight,
+    }
+    loss = replace(config.loss, **{k: v for k, v in chosen.items() if v is not None})
+    released = preset("resnet50_fpn").switch
+    shape = replace(released, in_channels=config.switch.in_channels) if args.full_shape else None
+    sides, photos = parse_sides(args.sides), parse_batch(args.photos)
+
+    def measure(predictor: Predictor, switch: MaskSwitch) -> SwitchData:
+        if args.cache and Path(args.cache).is_file():
+            return SwitchData.load(args.cache)
+        data = _measure(args, predictor, switch, sides, photos)
+        if args.cache:
+            data.save(args.cache)
+        return data
+
+    facts = run_fit(
+        args.weights,
+        args.out,
+        measure,
+        loss=loss,
+        options=FitOptions(args.epochs, args.lr, args.weight_decay, seed=args.seed),
+        shape=shape,
+        fresh=not args.keep,
+        command="python -m dynamask fit-switch " + " ".join(sys.argv[2:]),
+    )
+    for name, value in facts.items():
+        sys.stdout.write(f"{name}: {value}\n")
+    return 0
+
+
+def _measure(
+    args: argparse.Namespace,
+    predictor: Predictor,
+    switch: MaskSwitch,
+    sides: tuple[int, int],
+    photos: Mapping[str, float],
+) -> SwitchData:
     started = time.monotonic()
 
     def progress(done: int, total: int) -> None:
@@ -368,19 +323,13 @@ def run(args: argparse.Namespace) -> int:
             sys.stderr.write(f"{done} of {total} photos, {left / 60:.0f} min left\n")
             sys.stderr.flush()
 
-    facts = run_fit(
-        args.weights,
-        args.out,
-        standard_sources(DataPaths(Path(args.data))),
-        {name: int(count) for name, count in parse_batch(args.photos).items() if count},
-        sides=parse_sides(args.sides),
-        epochs=args.epochs,
-        lr=args.lr,
-        weight_decay=args.weight_decay,
+    sources: Mapping[str, Source] = standard_sources(DataPaths(Path(args.data)))
+    return collect_gains(
+        predictor,
+        sources,
+        {name: int(count) for name, count in photos.items() if count},
+        augmentation=AugmentConfig(long_side=sides),
         seed=args.seed,
-        fresh=not args.keep,
+        switch=switch,
         progress=progress,
     )
-    for name, value in facts.items():
-        sys.stdout.write(f"{name}: {value}\n")
-    return 0
