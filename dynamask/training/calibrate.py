@@ -19,7 +19,7 @@ import torch
 from dynamask.checkpoint import load_weights, save_weights
 from dynamask.config import GRIDS
 from dynamask.cost import cost_table
-from dynamask.errors import DataError
+from dynamask.errors import DataError, InputError
 from dynamask.policies import fit_size_thresholds
 from dynamask.predictor import Predictor
 from dynamask.training.data import DataPaths, Source, standard_sources
@@ -108,6 +108,7 @@ def calibrate(
     fraction: float,
     price_switch: bool,
     seed: int = 0,
+    sample: SwitchSample | None = None,
 ) -> dict[str, object]:
     """Write calibrated weights.
 
@@ -119,12 +120,13 @@ def calibrate(
         fraction: C_t as a share of the cost of grid 112.
         price_switch: change the switch's bias; else only the size rule is fitted.
         seed: of the choice of photos.
+        sample: what :func:`collect` gave for these arguments, if it is there already.
 
     Returns:
         What was fitted, for the log and the model card.
     """
-    predictor = Predictor.from_weights(weights)
-    sample = collect(predictor, sources, photos, seed=seed)
+    if sample is None:
+        sample = collect(Predictor.from_weights(weights), sources, photos, seed=seed)
     loaded = load_weights(weights)
     model = loaded.model
     mac = cost_table(model.config).exit_macs().astype(np.float64)
@@ -160,23 +162,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True)
     parser.add_argument("--data", default="../shared/data", help="folder with coco_mini")
     parser.add_argument("--photos", type=int, default=300)
-    parser.add_argument("--fraction", type=float, default=0.6, help="C_t over the cost at 112")
+    parser.add_argument(
+        "--fraction",
+        type=float,
+        nargs="+",
+        default=[0.6],
+        help="C_t over the cost at 112; for several, --out holds {fraction}",
+    )
     parser.add_argument("--keep-switch", action="store_true", help="fit only the size rule")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate; returns the exit status."""
-    sources = standard_sources(DataPaths(Path(args.data)))
-    facts = calibrate(
-        args.weights,
-        args.out,
-        [sources["coco"]],  # every object labelled, so sizes as they are met
-        photos=args.photos,
-        fraction=args.fraction,
-        price_switch=not args.keep_switch,
-        seed=args.seed,
-    )
-    for name, value in facts.items():
-        sys.stdout.write(f"{name}: {value}\n")
+    if len(args.fraction) > 1 and "{fraction}" not in args.out:
+        raise InputError(
+            f"Expected {{fraction}} in --out for {len(args.fraction)} files, got {args.out}; "
+            "for example W-{fraction}.safetensors."
+        )
+    # every object is labelled in this set, so sizes come as they are met
+    sources: list[Source] = [standard_sources(DataPaths(Path(args.data)))["coco"]]
+    sample = collect(Predictor.from_weights(args.weights), sources, args.photos, seed=args.seed)
+    for fraction in args.fraction:
+        facts = calibrate(
+            args.weights,
+            args.out.replace("{fraction}", f"{fraction:g}"),
+            sources,
+            photos=args.photos,
+            fraction=fraction,
+            price_switch=not args.keep_switch,
+            seed=args.seed,
+            sample=sample,
+        )
+        for name, value in facts.items():
+            sys.stdout.write(f"{name}: {value}\n")
     return 0

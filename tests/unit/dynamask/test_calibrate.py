@@ -1,5 +1,6 @@
 """Calibration: the price meets the target cost; the size rule spends the same."""
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ from factories import tiny_coco
 
 from dynamask.checkpoint import load_weights, save_weights
 from dynamask.cost import cost_table
+from dynamask.errors import InputError
 from dynamask.predictor import Predictor
+from dynamask.training import calibrate as calibrate_module
 from dynamask.training.calibrate import calibrate, collect, fit_price
 from dynamask.training.data import CocoSource
 
@@ -48,3 +51,24 @@ def test_calibrated_weights_spend_the_target_on_the_same_photos(
     assert predictor.config.loss.budget_fraction == 0.6
     assert list(predictor.config.size_thresholds_px) == sorted(predictor.config.size_thresholds_px)
     assert load_weights(after).metadata["calibration"]["photos"] == 12
+
+
+@pytest.mark.slow
+def test_several_budgets_from_one_look(
+    tiny_predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tiny_coco(tmp_path, 6, objects=3, name="shapes")
+    source = CocoSource(made.annotations, made.images)
+    monkeypatch.setattr(calibrate_module, "standard_sources", lambda _: {"coco": source})
+    before = tmp_path / "a.safetensors"
+    save_weights(tiny_predictor.model, before, categories=tiny_predictor.categories)
+    parser = argparse.ArgumentParser()
+    calibrate_module.add_arguments(parser)
+    command = ["--weights", str(before), "--photos", "6", "--fraction", "0.4", "0.8", "--out"]
+    with pytest.raises(InputError, match="fraction"):
+        calibrate_module.run(parser.parse_args([*command, str(tmp_path / "one.safetensors")]))
+    calibrate_module.run(parser.parse_args([*command, str(tmp_path / "{fraction}.safetensors")]))
+    for fraction in (0.4, 0.8):
+        loaded = load_weights(tmp_path / f"{fraction}.safetensors")
+        assert loaded.model.config.loss.budget_fraction == fraction
+        assert loaded.metadata["calibration"]["objects"] == 18
