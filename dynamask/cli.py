@@ -29,6 +29,7 @@ Add = Callable[[argparse.ArgumentParser], None]
 
 HEAVY: dict[str, tuple[str, str, str, str]] = {
     "train": ("dynamask.training.train", "add_arguments", "run", "train a model, or go on"),
+    "curves": ("dynamask.training.curves", "add_arguments", "run", "a training run's curves"),
     "fit-switch": (
         "dynamask.training.switch_fit",
         "add_arguments",

@@ -82,10 +82,13 @@ class PartialRoIHeads(RoIHeads):
                 label = torch.zeros_like(index)
                 reference = regions
             label[(label == 0) & unlabelled(regions, target)] = -1
-            (picked,) = self.subsample([label])
-            boxes.append(regions[picked])
-            indices.append(index[picked])
-            labels.append(label[picked])
-            matched_boxes.append(reference[picked])
+            boxes.append(regions)
+            indices.append(index)
+            labels.append(label)
+            matched_boxes.append(reference)
+        # all photos in one call: processes that train together sample in step
+        for i, picked in enumerate(self.subsample(labels)):
+            for values in (boxes, indices, labels, matched_boxes):
+                values[i] = values[i][picked]
         regression = self.box_coder.encode(matched_boxes, boxes)
         return boxes, indices, labels, regression

@@ -34,6 +34,8 @@ class AugmentConfig:
         saturation: see brightness.
         copy_paste: probability that objects of a second photo of the same source are pasted.
         min_side: objects with a box side below this, in pixels after resizing, are ignored.
+        short_sides: where given, the photo's short side becomes one of these and ``long_side[1]``
+            only bounds the long one (the published schedules).
     """
 
     long_side: tuple[int, int] = (384, 640)
@@ -46,6 +48,7 @@ class AugmentConfig:
     saturation: float = 0.3
     copy_paste: float = 0.0
     min_side: float = 2.0
+    short_sides: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 32 <= self.long_side[0] <= self.long_side[1]:
@@ -53,10 +56,27 @@ class AugmentConfig:
                 f"Expected long_side as (low, high) with 32 <= low <= high, got {self.long_side}; "
                 "give pixels such as (384, 640)."
             )
+        if self.short_sides and min(self.short_sides) < 32:
+            raise InputError(
+                f"Expected short_sides of at least 32 pixels, got {self.short_sides}; "
+                "give pixels such as (800,)."
+            )
         if not 0 < self.crop_range[0] <= self.crop_range[1] <= 1:
             raise InputError(
                 f"Expected crop_range within (0, 1], got {self.crop_range}; give shares of a side."
             )
+
+    def draw_side(self, generator: np.random.Generator) -> int:
+        """Draw the side that a photo is resized to: short where ``short_sides`` is given."""
+        if self.short_sides:
+            return self.short_sides[int(generator.integers(len(self.short_sides)))]
+        return int(generator.integers(self.long_side[0], self.long_side[1] + 1))
+
+    def scale(self, width: int, height: int, side: int) -> float:
+        """Factor that brings a photo to a side of :meth:`draw_side`."""
+        if self.short_sides:
+            return min(side / min(width, height), self.long_side[1] / max(width, height))
+        return side / max(width, height)
 
 
 def no_augmentation(long_side: int) -> AugmentConfig:
@@ -98,7 +118,7 @@ def augment(
         raw: the sample in the photo's own frame.
         config: how much to change.
         generator: source of every draw.
-        long_side: target in pixels; drawn from the config where None.
+        long_side: target of ``draw_side`` in pixels; drawn from the config where None.
 
     Returns:
         A new sample in network-input pixels. Objects cut below ``keep_area`` or smaller than
@@ -106,7 +126,7 @@ def augment(
     """
     height, width = raw.image.shape[:2]
     if long_side is None:
-        long_side = int(generator.integers(config.long_side[0], config.long_side[1] + 1))
+        long_side = config.draw_side(generator)
     window = (0, 0, width, height)
     if generator.random() < config.crop:
         window = _choose_window(raw, config, generator)
@@ -224,7 +244,7 @@ def _transform(
 ) -> Raw:
     x1, y1, x2, y2 = window
     w, h = x2 - x1, y2 - y1
-    scale = long_side / max(w, h)
+    scale = config.scale(w, h, long_side)
     size = (max(1, round(w * scale)), max(1, round(h * scale)))
     # shrinking by linear interpolation skips pixels, and so aliases
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

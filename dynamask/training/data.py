@@ -288,8 +288,7 @@ class MixedDataset(Dataset):
         source = self.sources[key.source]
         config = self.augmentation
         # one long side per step: photos of one batch then need little padding
-        low, high = config.long_side
-        side = int(np.random.default_rng([self.seed, key.step]).integers(low, high + 1))
+        side = config.draw_side(np.random.default_rng([self.seed, key.step]))
         generator = np.random.default_rng([self.seed, key.step, key.slot, key.index])
         raw = augment(source.load(key.index), config, generator, side)
         if generator.random() < config.copy_paste:

@@ -34,6 +34,9 @@ class MixedSampler(Sampler[list[SampleKey]]):
         seed: of the run.
         steps: number of the step to stop before.
         start: first step; a resumed run gives the number of steps already made.
+        rank: which of ``world`` processes this is.
+        world: processes that share a batch. The plan is one process's; together they see the
+            batch of one process whose plan is ``world`` times as large, dealt out like cards.
     """
 
     def __init__(
@@ -43,6 +46,8 @@ class MixedSampler(Sampler[list[SampleKey]]):
         seed: int,
         steps: int,
         start: int = 0,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         unknown = sorted(set(plan) - set(sizes))
         if unknown or any(n < 0 for n in plan.values()) or max(plan.values(), default=0) < 1:
@@ -53,7 +58,10 @@ class MixedSampler(Sampler[list[SampleKey]]):
             )
         self.sizes = dict(sizes)
         # by name: the plan's order must not change which photos come
-        self.plan = {n: Fraction(plan[n]).limit_denominator(100) for n in sorted(plan) if plan[n]}
+        self.plan = {
+            n: Fraction(plan[n]).limit_denominator(100) * world for n in sorted(plan) if plan[n]
+        }
+        self.rank, self.world = rank, world
         self.seed, self.steps, self.start = seed, steps, start
         self._orders: dict[str, tuple[int, np.ndarray]] = {}
 
@@ -65,8 +73,8 @@ class MixedSampler(Sampler[list[SampleKey]]):
             yield self.batch(step)
 
     def batch(self, step: int) -> list[SampleKey]:
-        """Return the batch of one step; the same whatever was asked before."""
-        keys = []
+        """Return this process's part of a step; the same whatever was asked before."""
+        keys: list[SampleKey] = []
         phase = Fraction(0)  # so that two sources of 0.5 take turns
         for name, count in self.plan.items():
             first, last = (int(s * count + phase) for s in (step, step + 1))
@@ -74,7 +82,7 @@ class MixedSampler(Sampler[list[SampleKey]]):
             for place in range(first, last):
                 index = self._index(name, place)
                 keys.append(SampleKey(name, index, step, len(keys)))
-        return keys
+        return keys[self.rank :: self.world]
 
     def _index(self, name: str, place: int) -> int:
         epoch, offset = divmod(place, self.sizes[name])

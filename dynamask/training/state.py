@@ -11,7 +11,6 @@ import copy
 import csv
 import hashlib
 import json
-import math
 import os
 import pickle
 from pathlib import Path
@@ -21,6 +20,17 @@ import torch
 from torch import Tensor, nn
 
 from dynamask.errors import WeightsError
+from dynamask.training.schedule import cosine_factor as learning_rate_factor
+
+__all__ = [
+    "CsvLog",
+    "WeightAverage",
+    "learning_rate_factor",
+    "load_checkpoint",
+    "options_hash",
+    "save_checkpoint",
+    "state_tensors",
+]
 
 
 class WeightAverage:
@@ -46,14 +56,6 @@ class WeightAverage:
                 own.lerp_(tensor, 1 - decay)
             else:
                 own.copy_(tensor)
-
-
-def learning_rate_factor(step: int, *, total: int, warmup: int) -> float:
-    """Linear warm-up, then a half cosine down to 2 % of the peak."""
-    if step < warmup:
-        return (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, total - warmup))
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ def make_args(data: Path, run: Path, **changes: object) -> argparse.Namespace:
         "rois": 3,
         "backbone_lr": 1e-4,
         "device": "cpu",
+        "threads": 1,
         **changes,
     }
     for name, value in values.items():
