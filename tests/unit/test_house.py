@@ -129,7 +129,9 @@ def pins(name: str) -> dict[str, str]:
     """Requirement lines of a file as {package: specifier}."""
     found = {}
     for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
-        match = re.match(r"([A-Za-z0-9_.-]+)\s*([<>=~!][^#\s]*)", line.split("#")[0].strip())
+        match = re.match(
+            r"([A-Za-z0-9_.-]+)(?:\[[^]]*\])?\s*([<>=~!][^#\s]*)", line.split("#")[0].strip()
+        )
         if match:
             found[match[1].lower().replace("_", "-")] = match[2]
     return found
