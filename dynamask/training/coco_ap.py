@@ -81,16 +81,27 @@ class Scorer:
         row["boundary_AP"] = _defined(_stats(BoundaryEval, self._truth, found, "segm")[0])
         return row
 
-    def boxes(self, detections: Sequence[Detection]) -> dict[str, float | None]:
-        """Return box_AP50 over all classes and box_AP50_person in 0..1; None where undefined."""
-        found = _found(self._truth, detections)
-        row = {"box_AP50": _defined(_stats(COCOeval, self._truth, found, "bbox")[1])}
-        person = None
-        if "person" in self._ids:
-            only = [self._ids["person"]]
-            person = _defined(_stats(COCOeval, self._truth, found, "bbox", only)[1])
-        row["box_AP50_person"] = person
-        return row
+    def boxes(self, detections: Sequence[Detection]) -> dict[str, Any]:
+        """How well boxes are found.
+
+        Returns:
+            ``box_AP50`` over all classes and ``box_AP50_person`` in 0..1, None where undefined;
+            ``box_AP50_per_class``, class name to AP50, of the classes that have objects.
+        """
+        run = _evaluated(COCOeval, self._truth, _found(self._truth, detections), "bbox")
+        # [IoU 0.5, every recall, class, all areas, most detections]; -1 where undefined
+        precision = run.eval["precision"][0, :, :, 0, -1]
+        name_of = {category: name for name, category in self._ids.items()}
+        per_class = {
+            name_of[category]: float(values.mean())
+            for category, values in zip(run.params.catIds, precision.T, strict=True)
+            if values.max() > -1
+        }
+        return {
+            "box_AP50": _defined(run.stats[1]),
+            "box_AP50_person": per_class.get("person"),
+            "box_AP50_per_class": per_class,
+        }
 
 
 def _encode(mask: np.ndarray) -> dict[str, Any]:
@@ -157,18 +168,18 @@ def _index(dataset: dict[str, Any]) -> COCO:
     return coco
 
 
-def _stats(
-    kind: type[COCOeval], truth: COCO, found: COCO, what: str, categories: list[int] | None = None
-) -> np.ndarray:
+def _stats(kind: type[COCOeval], truth: COCO, found: COCO, what: str) -> np.ndarray:
     """The 12 numbers of COCO's summary; -1 where undefined."""
+    return _evaluated(kind, truth, found, what).stats
+
+
+def _evaluated(kind: type[COCOeval], truth: COCO, found: COCO, what: str) -> COCOeval:
     with contextlib.redirect_stdout(io.StringIO()):
         run = kind(truth, found, what)
-        if categories is not None:
-            run.params.catIds = categories
         run.evaluate()
         run.accumulate()
         run.summarize()
-    return run.stats
+    return run
 
 
 def _defined(value: float) -> float | None:

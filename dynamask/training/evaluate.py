@@ -30,6 +30,7 @@ from dynamask.metrics import boundary_width, mask_boundary, mask_iou
 from dynamask.paste import paste_mask
 from dynamask.policies import OraclePolicy, parse_policy
 from dynamask.training.coco_ap import Detection, Scorer
+from dynamask.training.tradeoff import interval, photo_weights
 from dynamask.types import Instances, Scene, Selection, empty_boxes
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class _Tally:
     detections: list[Detection] = field(default_factory=list)
     ious: list[float] = field(default_factory=list)
     boundary_ious: list[float] = field(default_factory=list)
+    photos: list[int] = field(default_factory=list)  # of each IoU
     counts: dict[int, int] = field(default_factory=lambda: dict.fromkeys(GRIDS, 0))
     gmac: float = 0.0
     seconds: float = 0.0
@@ -65,6 +67,7 @@ class _Truth:
     masks: list[np.ndarray]
     boundaries: list[np.ndarray]
     width_px: int
+    number: int
 
 
 def evaluate(
@@ -97,8 +100,11 @@ def evaluate(
         One dict per policy: ``policy``, ``boxes``, ``AP``, ``AP50``, ``AP75``, ``APS``, ``APM``,
         ``APL``, ``boundary_AP``, ``mean_iou``, ``mean_boundary_iou``, ``gmac_per_roi``,
         ``share`` (grid as text to share of objects), ``seconds_per_image`` (encode and decode,
-        without pasting), ``images``, ``objects``; with detector boxes also ``box_AP50`` and
-        ``box_AP50_person``. None stands where nothing could be measured (no such objects).
+        without pasting), ``images``, ``objects``; ``ci95`` of both IoUs, [low, high] of a
+        bootstrap over photos; ``against_first``, the paired difference of both IoUs to the first
+        policy's on the same objects, with its ``ci95``; with detector boxes also ``box_AP50``,
+        ``box_AP50_person`` and ``box_AP50_per_class``. None stands where nothing could be
+        measured (no such objects).
 
     Raises:
         DataError: a missing or malformed file, photos of another size, no shared category.
@@ -121,7 +127,7 @@ def evaluate(
     tallies = [_Tally(policy=spec) for spec in policies]
     for done, image in enumerate(images, start=1):
         pixels = read_photo(images_dir, image)
-        truth = _truth(coco, image)
+        truth = _truth(coco, image, done - 1)
         if boxes == "gt":
             _run_ground_truth(predictor, pixels, image, truth, to_label, tallies)
         else:
@@ -132,7 +138,15 @@ def evaluate(
     scorer = Scorer(coco, images)
     # the detector's boxes do not depend on the policy
     extra = scorer.boxes(tallies[0].detections) if boxes == "detector" else {}
-    return [{**_row(t, scorer, boxes, len(images)), "objects": objects, **extra} for t in tallies]
+    return [
+        {
+            **_row(t, scorer, boxes, len(images)),
+            **_intervals(t, tallies[0]),
+            "objects": objects,
+            **extra,
+        }
+        for t in tallies
+    ]
 
 
 def _match_categories(
@@ -153,11 +167,11 @@ def _match_categories(
     return to_label, to_category
 
 
-def _truth(coco: CocoSet, image: CocoImage) -> _Truth:
+def _truth(coco: CocoSet, image: CocoImage, number: int) -> _Truth:
     objects = [a for a in coco.by_image[image.id] if not a.crowd]
     masks = [decode_mask(a, image.height, image.width) for a in objects]
     d = boundary_width(image.height, image.width)
-    return _Truth(objects, masks, [mask_boundary(m, d) for m in masks], d)
+    return _Truth(objects, masks, [mask_boundary(m, d) for m in masks], d, number)
 
 
 def _boxes_and_labels(
@@ -282,6 +296,7 @@ class _Decoder:
         pasted = [instances.paste(i) for i in range(len(instances))]
         truth = self.truth
         for mask, target, boundary in zip(pasted, truth.masks, truth.boundaries, strict=True):
+            tally.photos.append(truth.number)
             tally.ious.append(mask_iou(mask, target))
             tally.boundary_ious.append(mask_iou(mask_boundary(mask, truth.width_px), boundary))
         return pasted
@@ -296,6 +311,30 @@ class _Decoder:
                 mask = paste_mask(logits[grid][0][i], box, scene.image_size)
                 ious[i, k] = mask_iou(mask, target)
         return self.predictor.decode(scene, policy, ious=ious)
+
+
+def _intervals(tally: _Tally, first: _Tally) -> dict[str, Any]:
+    """95 % intervals of the mean IoUs, and of their differences to the first policy's."""
+    if not tally.ious:
+        return {"ci95": None, "against_first": None}
+    numbers = np.unique(np.array(tally.photos), return_inverse=True)[1]
+    weights = photo_weights(int(numbers.max()) + 1)
+    own = {"mean_iou": tally.ious, "mean_boundary_iou": tally.boundary_ious}
+    base = {"mean_iou": first.ious, "mean_boundary_iou": first.boundary_ious}
+    differences = {name: np.subtract(own[name], base[name]) for name in own}
+    return {
+        "ci95": {n: list(interval(np.array(v), numbers, weights)) for n, v in own.items()},
+        "against_first": {
+            "policy": first.policy,
+            **{
+                name: {
+                    "difference": float(values.mean()),
+                    "ci95": list(interval(values, numbers, weights)),
+                }
+                for name, values in differences.items()
+            },
+        },
+    }
 
 
 def _mean(values: list[float]) -> float | None:

@@ -193,6 +193,30 @@ def test_shifted_answers_lose_boundary_first(coco: TinyCoco) -> None:
     assert row["boundary_AP"] < row["AP"] - 0.2
 
 
+def test_intervals_and_differences_are_of_the_same_objects(coco: TinyCoco) -> None:
+    predictor = KnowingPredictor(coco)
+    fine, coarse = evaluate(
+        predictor, coco.annotations, coco.images, ["fixed:112", "fixed:14"], "gt"
+    )
+    for row in (fine, coarse):
+        for name in ("mean_iou", "mean_boundary_iou"):
+            low, high = row["ci95"][name]
+            assert low <= row[name] <= high
+            told = row["against_first"][name]
+            assert told["difference"] == pytest.approx(row[name] - fine[name])
+            assert told["ci95"][0] <= told["difference"] <= told["ci95"][1]
+    assert fine["against_first"]["mean_iou"] == {"difference": 0.0, "ci95": [0.0, 0.0]}
+    assert coarse["against_first"]["mean_iou"]["ci95"][1] < 0, "worse on every photo"
+
+
+def test_ap_of_each_class(coco: TinyCoco) -> None:
+    (row,) = evaluate(KnowingPredictor(coco), coco.annotations, coco.images, ["msm"])
+    classes = row["box_AP50_per_class"]
+    assert set(classes) <= set(KNOWN) and classes
+    assert np.mean(list(classes.values())) == pytest.approx(row["box_AP50"])
+    assert row["box_AP50_person"] == classes.get("person")
+
+
 def test_nothing_found_is_zero_and_not_an_error(coco: TinyCoco) -> None:
     row = run(KnowingPredictor(coco, miss=3), coco, "msm")[0]
     assert row["AP"] == row["boundary_AP"] == row["box_AP50"] == 0.0
