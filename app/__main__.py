@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from app import settings
 from app.session import Session
@@ -28,6 +29,16 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"a weights file (default: ${settings.WEIGHTS_ENV}, else the bundled one)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda ... (default: auto)")
+    parser.add_argument(
+        "--detector",
+        default="own",
+        help="who finds the boxes: own, torchvision:NAME, coco:RESULTS.json, gt:ANNOTATIONS.json",
+    )
+    parser.add_argument(
+        "--detector-weights",
+        type=Path,
+        help="local weights of a torchvision detector, instead of torchvision's download",
+    )
     return parser
 
 
@@ -36,12 +47,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    session = Session(args.weights, device=args.device)
+
+    def detector() -> Any:
+        from dynamask.detectors import parse_detector
+
+        return parse_detector(args.detector, args.detector_weights, device=args.device)
+
+    session = Session(args.weights, device=args.device, detector=detector)
     session.start()  # while gradio is imported and the page is built
 
     from app.main import build_app, launch_settings
 
-    if args.weights is not None:  # what was asked for must work; the bundled file may come later
+    # what was asked for must work; the bundled file may come later
+    if args.weights is not None or args.detector != "own" or args.detector_weights:
         from dynamask.errors import DynaMaskError
 
         try:

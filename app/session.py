@@ -23,6 +23,7 @@ from app.uploads import read_upload
 from dynamask.errors import DynaMaskError, InputError, WeightsError
 
 if TYPE_CHECKING:
+    from dynamask.detectors import Detector
     from dynamask.predictor import Predictor
     from dynamask.types import Instances, Scene
 
@@ -149,6 +150,7 @@ class Session:
     Args:
         weights: a weights file; None is the bundled one.
         device: ``auto``, ``cpu``, ``cuda`` ...
+        detector: makes what finds the boxes, beside the model; None is the model's own.
         load: makes the predictor instead, called once in a thread of its own.
         scene_bytes: how much the photos in memory may take.
     """
@@ -158,12 +160,15 @@ class Session:
         weights: str | Path | None = None,
         *,
         device: str = "auto",
+        detector: Callable[[], Detector | None] = lambda: None,
         load: Callable[[], Predictor] | None = None,
         scene_bytes: int = settings.SCENE_CACHE_BYTES,
     ) -> None:
         self._weights = weights
         self._device = device
         self._load = load or self._load_weights
+        self._make_detector = detector
+        self._detector: Detector | None = None
         self._predictor: Predictor | None = None
         self._problem: str | None = None
         self._done = threading.Event()
@@ -217,6 +222,7 @@ class Session:
     def _run_load(self) -> None:
         started = time.perf_counter()
         try:
+            self._detector = self._make_detector()
             self._predictor = self._load()
             logger.info("model ready after %.1f s", time.perf_counter() - started)
         except DynaMaskError as error:
@@ -242,10 +248,20 @@ class Session:
         kept = self.scenes.get(predictor.scene_key(read.pixels))
         if kept is not None:
             return kept
-        scene = predictor.encode(read.pixels)
-        opened = Opened(scene, read.pixels, (*read.notices, *scene.notices))
+        scene = self._encode(predictor, read.pixels, Path(path).name)
+        notices = (*read.notices, *scene.notices)
+        if self._detector is not None:
+            notices = (*notices, text.BOXES_BY.format(name=self._detector.name))
+        opened = Opened(scene, read.pixels, notices)
         self.scenes.put(scene.key, opened)
         return opened
+
+    def _encode(self, predictor: Predictor, pixels: np.ndarray, name: str) -> Scene:
+        if self._detector is None:
+            return predictor.encode(pixels)
+        from dynamask.detectors import encode_found
+
+        return encode_found(predictor, pixels, self._detector, name)
 
     def reopen(self, key: object, path: str | Path | None = None) -> Opened:
         """Return a photo that was opened before; from its file if it has left the memory.

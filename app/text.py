@@ -45,6 +45,7 @@ OBJECTS_MANY = "{count} objects"
 COST = "This photo: {gmac} GMAC in masks, {share} of all-112."
 COST_NONE = "This photo: no masks, no cost."
 DRAWN_NAME = "drawn box"
+BOXES_BY = "Boxes and classes by {name}; masks by this model."
 
 # -- controls
 POLICY = "Who chooses the grid"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from dynamask.errors import DynaMaskError, InputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from dynamask.detectors import Detector
     from dynamask.predictor import Predictor
     from dynamask.types import Instances
 
@@ -49,12 +50,24 @@ class PredictJob:
 
 
 def predict_files(
-    photos: Sequence[Path], job: PredictJob, *, weights: str | Path | None, device: str
+    photos: Sequence[Path],
+    job: PredictJob,
+    *,
+    weights: str | Path | None,
+    device: str,
+    detector: Callable[[], Detector | None] = lambda: None,
 ) -> list[str]:
     """Analyse photos one by one; progress goes to stderr.
 
     A photo that cannot be used does not stop the others, nor does an unexpected error, which is
     raised again after the last photo.
+
+    Args:
+        photos: files to read.
+        job: what to do with each.
+        weights: file of the model; None is the bundled one.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        detector: makes what finds the boxes; None is the model's own.
 
     Returns:
         One sentence for each photo that failed, naming it.
@@ -69,12 +82,13 @@ def predict_files(
     from dynamask.predictor import Predictor
 
     predictor = Predictor.from_weights(weights, device=device)
+    finder = detector()
     _check_policy(parse_policy(job.policy, config=predictor.config).name, job.policy)
     failed: list[str] = []
     unexpected: list[Exception] = []
     for count, photo in enumerate(photos, start=1):
         try:
-            said = _predict_one(predictor, photo, job)
+            said = _predict_one(predictor, photo, job, finder)
         except DynaMaskError as error:
             failed.append(f"{photo}: {error}")
             said = "failed"
@@ -141,12 +155,15 @@ def write_text(path: Path, text: str) -> None:
     _write_bytes(path, text.encode())
 
 
-def _predict_one(predictor: Predictor, photo: Path, job: PredictJob) -> str:
+def _predict_one(
+    predictor: Predictor, photo: Path, job: PredictJob, detector: Detector | None
+) -> str:
+    from dynamask.detectors import encode_found
     from dynamask.images import read_image
     from dynamask.overlay import cost_line, draw_overlay
 
     read = read_image(photo)
-    scene = predictor.encode(read.pixels)
+    scene = encode_found(predictor, read.pixels, detector, photo.name)
     instances = predictor.decode(
         scene, job.policy, threshold=job.threshold, min_score=job.min_score
     )

@@ -45,6 +45,23 @@ def check_boxes(
     return clipped
 
 
+def check_scores(scores: np.ndarray | Sequence[float] | None, count: int) -> Tensor:
+    """Return (count,) float32 scores, 1 where None; raises InputError for anything else."""
+    if scores is None:
+        return torch.ones(count)
+    try:
+        tensor = torch.as_tensor(np.asarray(scores, dtype=np.float32))
+    except (TypeError, ValueError) as error:
+        raise InputError("Expected scores as numbers from 0 to 1, got something else.") from error
+    usable = tensor.shape == (count,) and bool(((tensor >= 0) & (tensor <= 1)).all())
+    if not usable:  # NaN is not within the bounds either
+        raise InputError(
+            f"Expected {count} scores from 0 to 1, got {tuple(tensor.shape)} with other values; "
+            "give one for each box."
+        )
+    return tensor
+
+
 def at_least_one_pixel(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Detector boxes never vanish: widen what rounding made thinner than a pixel."""
     height, width = image_size

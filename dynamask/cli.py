@@ -155,6 +155,23 @@ def _fail(sentence: str, status: int) -> int:
 def _common_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", help="weights file (default: the bundled one)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    parser.add_argument(
+        "--detector",
+        default="own",
+        metavar="D",
+        help="who finds the boxes: own, torchvision:NAME, coco:RESULTS.json, gt:ANNOTATIONS.json",
+    )
+    parser.add_argument(
+        "--detector-weights",
+        metavar="FILE",
+        help="local weights of a torchvision detector, instead of torchvision's download",
+    )
+
+
+def _detector(args: argparse.Namespace) -> Any:
+    from dynamask.detectors import parse_detector
+
+    return parse_detector(args.detector, args.detector_weights, device=args.device)
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
@@ -185,7 +202,11 @@ def _predict(args: argparse.Namespace) -> int:
         write_json=args.json,
     )
     failed = predict_files(
-        [Path(p) for p in args.photos], job, weights=args.weights, device=args.device
+        [Path(p) for p in args.photos],
+        job,
+        weights=args.weights,
+        device=args.device,
+        detector=lambda: _detector(args),
     )
     for sentence in failed:
         _fail(sentence, 2)
@@ -234,8 +255,16 @@ def _evaluate(args: argparse.Namespace) -> int:
         sys.stderr.write(f"\r{done} of {total} photos" + ("\n" if done == total else ""))
         sys.stderr.flush()
 
-    policies = args.policy or ["msm"]
-    rows = evaluate(predictor, args.coco, args.images, policies, args.boxes, progress, args.limit)
+    rows = evaluate(
+        predictor,
+        args.coco,
+        args.images,
+        args.policy or ["msm"],
+        args.boxes,
+        progress,
+        args.limit,
+        detector=_detector(args),
+    )
     write_text(out, json.dumps(rows, indent=2, allow_nan=False) + "\n")
     sys.stdout.write(evaluation_table(rows))
     return 0

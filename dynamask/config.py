@@ -65,6 +65,7 @@ class DetectorConfig:
     box_batch: int = 512  # proposals per photo in the box loss
     proposals_train: int = 1000
     proposals_test: int = 500
+    before_nms_test: int = 0  # per level; 0 is twice proposals_test
 
 
 @dataclass(frozen=True)

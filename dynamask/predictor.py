@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from dynamask.checkpoint import BUNDLED_WEIGHTS, LoadedWeights, load_weights
-from dynamask.checks import at_least_one_pixel, check_boxes, check_image
+from dynamask.checks import at_least_one_pixel, check_boxes, check_image, check_scores
 from dynamask.config import PYRAMID_LEVELS, DynaMaskConfig
 from dynamask.cost import CostTable, cost_table
 from dynamask.device import pick_device
@@ -76,6 +76,7 @@ class Predictor:
         image: np.ndarray,
         boxes: np.ndarray | Tensor | Sequence[Sequence[float]] | None = None,
         labels: np.ndarray | Sequence[int] | None = None,
+        scores: np.ndarray | Sequence[float] | None = None,
     ) -> Scene:
         """Run backbone, FPN, detector and switch.
 
@@ -83,6 +84,7 @@ class Predictor:
             image: (H, W, 3) uint8 RGB.
             boxes: (N, 4) xyxy in photo pixels to use instead of the detector's, in this order.
             labels: (N,) category indices of the boxes; needed by class-specific mask heads.
+            scores: (N,) from 0 to 1, of the boxes; 1 where None.
 
         Returns:
             Everything that decoding needs. If the device ran out of memory, ``notices`` says
@@ -93,12 +95,15 @@ class Predictor:
         """
         image = check_image(image)
         given = None if boxes is None else check_boxes(boxes, image.shape[:2])
+        told = None if given is None else check_scores(scores, len(given))
         notices: list[str] = []
 
         def at_scale(scale: float) -> Scene:
             return self._encode(image, given, labels, scale)
 
         scene = self._with_memory_fallback(at_scale, notices)
+        if told is not None:
+            scene = replace(scene, scores=told)
         return replace(scene, notices=tuple(notices))
 
     def add_boxes(

@@ -118,7 +118,7 @@ def _build_rpn(config: DynaMaskConfig) -> PartialRPN:
         positive_fraction=0.5,
         pre_nms_top_n={
             "training": 2 * detector.proposals_train,
-            "testing": 2 * detector.proposals_test,
+            "testing": detector.before_nms_test or 2 * detector.proposals_test,
         },
         post_nms_top_n={"training": detector.proposals_train, "testing": detector.proposals_test},
         nms_thresh=0.7,

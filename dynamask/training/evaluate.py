@@ -25,6 +25,7 @@ from dynamask.coco_read import (
     read_photo,
 )
 from dynamask.config import GRIDS
+from dynamask.detectors import encode_found
 from dynamask.errors import DataError, PolicyError
 from dynamask.metrics import boundary_width, mask_boundary, mask_iou
 from dynamask.paste import paste_mask
@@ -34,6 +35,7 @@ from dynamask.training.tradeoff import interval, photo_weights
 from dynamask.types import Instances, Scene, Selection, empty_boxes
 
 if TYPE_CHECKING:
+    from dynamask.detectors import Detector
     from dynamask.predictor import Predictor
 
 MIN_BOX_PX = 1.01  # a little above the predictor's own limit, for float32 rounding
@@ -78,6 +80,8 @@ def evaluate(
     boxes: str = "detector",
     progress: Callable[[int, int], None] | None = None,
     limit: int | None = None,
+    *,
+    detector: Detector | None = None,
 ) -> list[dict[str, Any]]:
     """Measure policies on a COCO set.
 
@@ -95,6 +99,7 @@ def evaluate(
         boxes: ``detector`` or ``gt``.
         progress: called with (photos done, photos in all).
         limit: only the first photos; None for all.
+        detector: finds the boxes where ``boxes`` is ``detector``; None is the model's own.
 
     Returns:
         One dict per policy: ``policy``, ``boxes``, ``AP``, ``AP50``, ``AP75``, ``APS``, ``APM``,
@@ -131,7 +136,7 @@ def evaluate(
         if boxes == "gt":
             _run_ground_truth(predictor, pixels, image, truth, to_label, tallies)
         else:
-            _run_detector(predictor, pixels, image, truth, to_label, to_category, tallies)
+            _run_detector(predictor, pixels, image, truth, to_label, to_category, tallies, detector)
         if progress is not None:
             progress(done, len(images))
     objects = sum(not a.crowd for i in images for a in coco.by_image[i.id])
@@ -220,9 +225,10 @@ def _run_detector(
     to_label: dict[int, int],
     to_category: dict[int, int],
     tallies: list[_Tally],
+    detector: Detector | None,
 ) -> None:
     started = time.perf_counter()
-    scene = predictor.encode(pixels)
+    scene = encode_found(predictor, pixels, detector, image.file_name)
     encoded = time.perf_counter() - started
     decoder = _Decoder(
         predictor, _with_boxes(predictor, scene, pixels, image, truth, to_label), truth
