@@ -61,17 +61,29 @@ def measure(table: t.ObjectTable, thresholds: tuple[float, float, float]) -> dic
     finest = fixed[-1]
     size_cost = table.gmac_per_roi(size.grids, False)
     low, high = (float(m) / 1e9 for m in table.cost.exit_macs(pays_switch=True)[[0, -1]])
+    # a larger budget than the switch's own choice costs changes nothing: no points there
+    most = float(table.cost.object_mac(alone.grids, True).mean()) / 1e9
     curve, rules, blind, best = [], [], [], []
-    for gmac in np.linspace(low, high, POINTS):
-        choice = t.switch_at(table, float(gmac))
-        curve.append(t.row(table, choice, weights))
+    for gmac in np.linspace(low, most, POINTS):
+        curve.append(t.row(table, t.switch_at(table, float(gmac)), weights))
         shares = np.array([curve[-1]["share"][str(g)] for g in GRIDS])
         rules.append(t.row(table, t.size_at(table, shares), weights))
+    for part in np.linspace(0, 1, 5)[1:]:  # the rule goes on to 112 for all
+        mixed = (1 - part) * shares + part * np.array([0.0, 0, 0, 1])
+        rules.append(t.row(table, t.size_at(table, mixed), weights))
+    for gmac in np.linspace(low, high, POINTS):
         free = max(float(table.cost.exits[0]) / 1e9, float(gmac) - table.cost.switch_mac / 1e9)
         blind.append(t.row(table, t.random_at(table, free), weights))
         best.append(t.row(table, t.oracle_at(table, free), weights))
     equal = switch_at_total(table, size_cost)
     part = switch_at_total(table, 0.6 * table.gmac_per_roi(finest.grids, False))
+    cheapest = curve[0]["gmac_per_roi"]
+    costs = {c.name: table.gmac_per_roi(c.grids, False) for c in fixed}
+    grids = [
+        t.paired(table, switch_at_total(table, costs[c.name]), c, weights)
+        for c in fixed
+        if costs[c.name] >= cheapest
+    ]
     bins = []
     for name, least, most in SIZES:
         inside = (table.mask_area_px2 >= least) & (table.mask_area_px2 < most)
@@ -99,6 +111,7 @@ def measure(table: t.ObjectTable, thresholds: tuple[float, float, float]) -> dic
             "size": t.paired(table, equal, size, weights),
             "finest": t.paired(table, part, finest, weights),
             "alone_finest": t.paired(table, alone, finest, weights),
+            "fixed": grids,
         },
         "sizes": bins,
     }

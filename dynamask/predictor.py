@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dynamask.checkpoint import BUNDLED_WEIGHTS, LoadedWeights, load_weights
 from dynamask.checks import at_least_one_pixel, check_boxes, check_image, check_scores
-from dynamask.config import PYRAMID_LEVELS, DynaMaskConfig
+from dynamask.config import GRIDS, PYRAMID_LEVELS, DynaMaskConfig
 from dynamask.cost import CostTable, cost_table
 from dynamask.device import pick_device
 from dynamask.errors import InputError
@@ -208,6 +208,8 @@ class Predictor:
         """
         rows = range(len(scene)) if index is None else [index]
         picked = torch.tensor(list(rows), dtype=torch.int64)
+        if not len(picked):
+            return {g: (torch.zeros((0, g, g)), torch.zeros((0, g, g))) for g in GRIDS}
         chunks: list[dict[int, tuple[Tensor, Tensor]]] = []
         rois = self._rois(scene.boxes_xyxy_px[picked], scene)
         labels = scene.labels[picked].clamp(min=0).to(self.device)
@@ -217,10 +219,9 @@ class Predictor:
                 chunks.append(
                     {g: (m.float().cpu(), e.float().cpu()) for g, (m, e) in logits.items()}
                 )
-        grids = chunks[0] if chunks else {}
         return {
             g: (torch.cat([c[g][0] for c in chunks]), torch.cat([c[g][1] for c in chunks]))
-            for g in grids
+            for g in GRIDS
         }
 
     def budget_range(self, scene: Scene | None = None) -> tuple[float, float]:

@@ -111,6 +111,12 @@ def test_oracle_takes_the_best_grid(tiny_predictor: Predictor, photo: np.ndarray
         tiny_predictor.decode(scene, "oracle")
 
 
+def test_all_grids_of_no_objects(tiny_predictor: Predictor, photo: np.ndarray) -> None:
+    scene = tiny_predictor.encode(photo, np.zeros((0, 4)))
+    grids = tiny_predictor.decode_all_grids(scene)
+    assert {g: tuple(m.shape) for g, (m, _) in grids.items()} == {g: (0, g, g) for g in GRIDS}
+
+
 def test_all_grids_agree_with_decode(tiny_predictor: Predictor, photo: np.ndarray) -> None:
     scene = tiny_predictor.encode(photo, boxes=many_boxes(40))
     strips = tiny_predictor.decode_all_grids(scene)

@@ -1,0 +1,116 @@
+"""Invented detections with masks, and a written run, for the tests of analysis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pycocotools import mask as mask_api
+
+from analysis.metrics import Found, Truth
+
+HEIGHT, WIDTH = 120, 160
+CLASSES = (1, 3, 18)
+
+
+def blob(rng: np.random.Generator, cx: float, cy: float, size: float, rough: float) -> np.ndarray:
+    """(HEIGHT, WIDTH) bool disc whose radius wobbles by ``rough``."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    angle = np.arctan2(y - cy, x - cx)
+    wobble = sum(
+        rng.normal(0, rough) * np.cos(k * angle + rng.uniform(0, 6.3)) for k in range(2, 7)
+    )
+    return np.hypot(x - cx, y - cy) < size * (1 + wobble)
+
+
+def encode(mask: np.ndarray) -> dict:
+    return mask_api.encode(np.asfortranarray(mask, dtype=np.uint8))
+
+
+def mask_box(mask: np.ndarray) -> tuple[float, float, float, float]:
+    if not mask.any():
+        return (0.0, 0.0, 0.0, 0.0)
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    x, y = columns[0], rows[0]
+    return (float(x), float(y), float(columns[-1] - x + 1), float(rows[-1] - y + 1))
+
+
+def invent_detections(
+    photos: int = 12, objects: int = 6, seed: int = 0, crowds: bool = True
+) -> tuple[list[Truth], list[Found]]:
+    """Objects on small photos, and detections with every kind of error among them.
+
+    Ids are large and have gaps, scores have ties, some photos have no detection, one class has
+    objects only in some photos.
+    """
+    rng = np.random.default_rng(seed)
+    truths: list[Truth] = []
+    founds: list[Found] = []
+
+    def found(image_id: int, category: int, mask: np.ndarray, score: float) -> None:
+        where = 500 + 3 * len(founds)
+        founds.append(
+            Found(where, image_id, category, round(score, 2), encode(mask), mask_box(mask))
+        )
+
+    for image_id in range(11, 11 + photos):
+        for _ in range(int(rng.integers(0, objects + 1))):
+            cx, cy = rng.uniform(15, WIDTH - 15), rng.uniform(15, HEIGHT - 15)
+            size = np.exp(rng.uniform(1.2, 3.9))
+            state = rng.integers(1 << 30)
+            mask = blob(np.random.default_rng(state), cx, cy, size, 0.05)
+            if not mask.any():
+                continue
+            category = int(rng.choice(CLASSES))
+            crowd = bool(crowds and rng.random() < 0.1)
+            truths.append(
+                Truth(
+                    900 + 7 * len(truths),
+                    image_id,
+                    category,
+                    encode(mask),
+                    float(mask.sum()) * rng.uniform(0.95, 1.05),
+                    mask_box(mask),
+                    crowd,
+                )
+            )
+            if image_id % 5 == 0 or rng.random() < 0.12:
+                continue
+            shift = rng.normal(0, 0.12 * size, 2)
+            rough = float(rng.choice([0.02, 0.08, 0.25]))
+            other = blob(
+                np.random.default_rng(state), cx + shift[0], cy + shift[1], size, 0.05 + rough
+            )
+            named = int(rng.choice(CLASSES)) if rng.random() < 0.15 else category
+            found(image_id, named, other, rng.uniform(0.3, 1))
+            if rng.random() < 0.2:
+                found(image_id, category, other, rng.uniform(0.1, 0.6))
+            if rng.random() < 0.2:
+                found(image_id, category, other & (np.arange(WIDTH) < cx), rng.uniform(0.1, 0.9))
+        if rng.random() < 0.5:
+            mask = blob(rng, rng.uniform(0, WIDTH), rng.uniform(0, HEIGHT), 12, 0.1)
+            found(image_id, int(rng.choice(CLASSES)), mask, rng.uniform(0.05, 0.5))
+    return truths, founds
+
+
+def write_detections(run: Path, truths: list[Truth], founds: list[Found], policy: str) -> None:
+    """Add the tables of detections and annotated masks to a run folder."""
+
+    def row(value: Truth | Found) -> dict:
+        names = ("box_x", "box_y", "box_w", "box_h")
+        return {
+            "image_id": value.image_id,
+            "category_id": value.category_id,
+            "image_width": WIDTH,
+            "image_height": HEIGHT,
+            "rle": value.rle["counts"].decode(),
+            **dict(zip(names, value.box, strict=True)),
+        }
+
+    pd.DataFrame(
+        [{**row(t), "annotation_id": t.id, "crowd": t.crowd, "area_px2": t.area} for t in truths]
+    ).to_parquet(run / "truths-00000.parquet")
+    pd.DataFrame(
+        [{**row(d), "detection_id": d.id, "policy": policy, "score": d.score} for d in founds]
+    ).to_parquet(run / "detections-00000.parquet")

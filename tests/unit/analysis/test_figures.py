@@ -1,0 +1,203 @@
+"""What the page draws: titles, n, intervals, colours, marks that lead back to their objects."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from run_factory import invent_detections, write_detections
+
+from analysis import dashboards, selection
+from analysis.figures import THEMES, plain
+from analysis.filters import Filters, Folder
+from analysis.metrics import ap_row, overlaps
+from analysis.synthetic import write_run
+from dynamask.config import GRIDS
+from dynamask.errors import InputError, PolicyError
+from dynamask.palette import GRID_COLOURS
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = write_run(tmp_path_factory.mktemp("run"), 1500, 80, seed=8)
+    write_detections(path, *invent_detections(photos=12, seed=3), policy="msm")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Folder:
+    dashboards.forget()
+    return Folder(folder)
+
+
+@pytest.fixture(scope="module")
+def msm(folder: Path) -> pd.DataFrame:
+    rows = pd.concat([pd.read_parquet(p) for p in sorted(folder.glob("part-*.parquet"))])
+    return rows[rows["policy"] == "msm"].set_index("annotation_id")
+
+
+@pytest.fixture(scope="module", params=["light", "dark"])
+def drawn(request: pytest.FixtureRequest, run: Folder) -> dict:
+    return dashboards.figures(run, Filters(), None, request.param)
+
+
+def test_every_figure_has_title_units_and_n(drawn: dict) -> None:
+    assert set(drawn) == set(dashboards.FIGURES)
+    for name, figure in drawn.items():
+        layout = figure["layout"]
+        assert "n = " in layout["title"]["text"], name
+        assert layout["meta"]["n"] > 0, name
+        assert layout["xaxis"]["title"]["text"], name
+        assert figure["data"], name
+        assert any("customdata" in t for t in figure["data"]), name
+        assert len(json.dumps(figure, allow_nan=False)) < 1_500_000
+    assert {f["layout"]["paper_bgcolor"] for f in drawn.values()} <= {
+        t["paper"] for t in THEMES.values()
+    }
+
+
+def test_shares_stack_to_one_in_the_grids_colours(drawn: dict) -> None:
+    for name in ("share_by_area", "share_by_class", "share_by_complexity"):
+        bars = [t for t in drawn[name]["data"] if t["type"] == "bar"]
+        assert [t["marker"]["color"] for t in bars] == [GRID_COLOURS[g] for g in GRIDS]
+        total = np.sum([t["y"] for t in bars], axis=0)
+        np.testing.assert_allclose(total, 1.0, atol=1e-5)
+        whiskers = [t for t in drawn[name]["data"] if "error_y" in t]
+        assert len(whiskers) == 3
+        assert all(min(t["error_y"]["array"]) >= -1e-9 for t in whiskers)
+
+
+def test_marks_of_the_confusion_lead_to_exactly_their_objects(
+    run: Folder, msm: pd.DataFrame
+) -> None:
+    trace = dashboards.figures(run, Filters(), names=("confusion",))["confusion"]["data"][0]
+    table = selection.confusion(run, Filters()).set_index(["oracle_grid", "grid"])["n"]
+    for row in trace["customdata"]:
+        for mark in row:
+            found = dashboards.objects_behind(run, Filters(), mark)
+            assert len(found) == min(table[(mark["oracle_grid"], mark["grid"])], 200)
+            assert (found["grid"] == mark["grid"]).all()
+            assert found["file_name"].notna().all()
+            assert found["regret"].is_monotonic_decreasing
+            lost = msm.loc[found["annotation_id"], "regret"].to_numpy()
+            np.testing.assert_allclose(found["regret"], lost, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["share_by_area", "share_by_class", "share_by_complexity"])
+@pytest.mark.parametrize("budget", [None, 0.12])
+def test_marks_of_the_shares_lead_to_as_many_objects_as_drawn(
+    run: Folder, name: str, budget: float | None
+) -> None:
+    figure = dashboards.figures(run, Filters(), budget, names=(name,))[name]
+    for trace in figure["data"]:
+        for mark, hover in list(
+            zip(trace.get("customdata", []), trace.get("hovertext", []), strict=False)
+        )[::7]:
+            count = int(hover.split("<br>")[1].split(" of ")[0].replace(",", ""))
+            found = dashboards.objects_behind(run, Filters(), mark, budget)
+            assert len(found) == min(count, 200)
+            assert (found["grid"] == mark["grid"]).all()
+
+
+def test_other_marks(run: Folder, msm: pd.DataFrame) -> None:
+    found = dashboards.objects_behind(run, Filters(), {"policy": "fixed:28"})
+    assert (found["grid"] == 28).all()
+    best = msm[[f"iou{g}" for g in GRIDS]].max(axis=1)
+    worst = (best - msm["iou28"]).sort_values(ascending=False)
+    assert found["regret"].iloc[0] == pytest.approx(worst.iloc[0], abs=1e-6)
+    one = dashboards.objects_behind(run, Filters(), int(msm.index[5]))
+    assert list(one["annotation_id"]) == [msm.index[5]]
+    for policy in ("msm", "size", "oracle", "random", "budget:0.1000"):
+        assert len(dashboards.objects_behind(run, Filters(), {"policy": policy})) == 200
+    near = dashboards.objects_behind(run, Filters(), {"hex": [2.0, 3.5, 0.3, 0.9]})
+    rows = msm.loc[near["annotation_id"]]
+    assert rows["compactness"].between(0.3, 0.9).all()
+    sure = dashboards.objects_behind(run, Filters(), {"top": [0.9, 1.0]})
+    assert len(sure) == min((msm[[f"p{g}" for g in GRIDS]].max(axis=1) >= 0.9).sum(), 200)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        None,
+        {},
+        [],
+        "x",
+        True,
+        float("nan"),
+        {"grid": 15},
+        {"policy": "drop"},
+        {"policy": "budget:x"},
+        {"policy": "budget:nan"},
+        {"area": [1]},
+        {"area": ["a", "b"]},
+        {"hex": [1, 2, 3, float("inf")]},
+        {"category": 3},
+        {"error": "no such"},
+        {"id": 1e300},
+        {"sql; --": 1},
+    ],
+)
+def test_marks_that_no_figure_draws_are_refused(run: Folder, mark: object) -> None:
+    with pytest.raises(InputError, match="Expected a mark"):
+        dashboards.objects_behind(run, Filters(), mark)
+
+
+def test_a_mark_cannot_inject(run: Folder) -> None:
+    found = dashboards.objects_behind(run, Filters(), {"category": "' OR 1=1 --"})
+    assert len(found) == 0
+
+
+def test_budget_moves_the_plots(run: Folder) -> None:
+    low, high = dashboards.budget_range(run, Filters())
+    cheap = dashboards.figures(run, Filters(), low, names=("share_by_area",))["share_by_area"]
+    assert all(y == 1.0 for y in cheap["data"][0]["y"])
+    full = dashboards.figures(run, Filters(), high, names=("share_by_area",))["share_by_area"]
+    own = dashboards.figures(run, Filters(), names=("share_by_area",))["share_by_area"]
+    assert [t["y"] for t in full["data"]] == [t["y"] for t in own["data"]]
+    here = dashboards.figures(run, Filters(), 0.12, names=("pareto_iou",))["pareto_iou"]
+    point = next(t for t in here["data"] if t.get("name") == "your budget")
+    assert 0 < point["y"][0] < 1
+    with pytest.raises(PolicyError):
+        dashboards.figures(run, Filters(), 0.001)
+
+
+def test_no_object_is_said_so(run: Folder) -> None:
+    filters = Filters(categories=("no such class",))
+    for name, figure in dashboards.figures(run, filters).items():
+        if name not in ("ap_by_area", "error_costs"):
+            words = figure["layout"]["annotations"][0]["text"]
+            assert "passes the filters" in words, name
+    for name in dashboards.TABLES:
+        assert dashboards.table(run, filters, name) is not None
+
+
+def test_ap_of_the_tables_is_that_of_the_detections(run: Folder) -> None:
+    table = dashboards.table(run, Filters(), "ap")
+    expected = ap_row(overlaps(*invent_detections(photos=12, seed=3)))
+    assert list(table["policy"]) == ["msm"]
+    for name, value in expected.items():
+        assert table[name].iloc[0] == pytest.approx(value, nan_ok=True)
+    assert table["AP_low"].iloc[0] <= expected["AP"] <= table["AP_high"].iloc[0]
+    assert len(dashboards.table(run, Filters(), "errors")) == 7
+
+
+def test_unknown_names_are_refused(run: Folder) -> None:
+    with pytest.raises(InputError, match="Expected figures"):
+        dashboards.figures(run, Filters(), names=("nothing",))
+    with pytest.raises(InputError, match="Expected figures"):
+        dashboards.figures(run, Filters(), theme="pink")
+    with pytest.raises(InputError, match="Expected a table"):
+        dashboards.table(run, Filters(), "nothing")
+
+
+def test_plain_is_json() -> None:
+    value = {"a": np.array([1.0, np.nan]), 3: [np.int64(2), pd.NA, np.inf], "s": pd.Series([True])}
+    assert json.loads(json.dumps(plain(value), allow_nan=False)) == {
+        "a": [1.0, None],
+        "3": [2, None, None],
+        "s": [True],
+    }
