@@ -169,7 +169,7 @@ def losses_section() -> str:
         f"The same {first['objects']} objects of held-out training photos (every fifth), quality = mean of "
         "mask and boundary IoU. The last columns: gain over a mixture of two fixed grids of equal cost, at "
         "three fractions of the cost of 112, once one price is put on the switch's scores. "
-        "`python -m dynamask fit-switch` with each `--switch-loss`; commands in evidence_losses.json.\n\n"
+        "Masks frozen, six epochs each: `PYTHONPATH=. python docs/evidence_losses.py WEIGHTS GAINS` (see its head).\n\n"
         + table_of(
             ["switch", "own share 14 / 28 / 56 / 112, %", "own cost / 112", "own quality"]
             + [f"at {f}" for f in first["at_fraction"]],
