@@ -39,6 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         help="local weights of a torchvision detector, instead of torchvision's download",
     )
+    parser.add_argument(
+        "--mcp", action="store_true", help="offer the HTTP API as tools of an MCP server too"
+    )
     return parser
 
 
@@ -69,7 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
     host = "0.0.0.0" if args.public else args.host  # noqa: S104 - asked for
     try:
-        build_app(session).launch(**launch_settings(host, args.port))
+        build_app(session).launch(
+            **launch_settings(host, args.port, session=session, mcp=args.mcp)
+        )
     except OSError as error:
         print(f"Expected to listen on {host}:{args.port}, {error}; try --port.", file=sys.stderr)
         return 2

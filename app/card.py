@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
-from app import text
+import numpy as np
+
+from app import filmstrip, text
 from app.picture import object_name
 from app.session import Decoded
+from dynamask.allocation import budget_path
 from dynamask.config import GRIDS
 from dynamask.cost import CostTable
 from dynamask.palette import GRID_COLOURS
+
+if TYPE_CHECKING:
+    from dynamask.strip import Strip
 
 
 def empty_card(sentence: str = text.CARD_EMPTY) -> str:
@@ -20,56 +27,121 @@ def empty_card(sentence: str = text.CARD_EMPTY) -> str:
     )
 
 
-def object_card(decoded: Decoded, object_id: int | None, costs: CostTable, area: int | None) -> str:
+def object_card(
+    decoded: Decoded,
+    object_id: int | None,
+    costs: CostTable,
+    strip: Strip | None = None,
+    pixels: np.ndarray | None = None,
+) -> str:
     """HTML of one object's card.
 
     Args:
         decoded: the photo's objects.
         object_id: which one; the empty card where it is not among them.
         costs: of the model.
-        area: of the mask in photo pixels; None leaves it out.
+        strip: the object at every grid; without it the card has no pictures.
+        pixels: (H, W, 3) uint8 RGB photo, for the crop.
     """
     row = decoded.row(object_id)
     if row is None:
         return empty_card()
     instances, selection = decoded.instances, decoded.instances.selection
-    drawn = int(decoded.ids[row]) >= decoded.first_drawn
+    identity = int(decoded.ids[row])
+    drawn = identity >= decoded.first_drawn
     grid = int(selection.grids[row])
+    hand = f" · {text.BY_HAND}" if identity in decoded.by_hand else ""
+    unknown = drawn and int(instances.labels[row]) < 0
+    note = f"<p class='dm-muted'>{escape(text.CARD_UNKNOWN_CLASS)}</p>" if unknown else ""
+    pictures = ("", "")
+    if strip is not None and pixels is not None:
+        pictures = _pictures(decoded, row, strip, pixels)
+    return (
+        f'<section class="dm-card" data-testid="detail" data-selected="{identity}" '
+        f'data-grid="{grid}">'
+        f"<h3>{escape(object_name(decoded, row))}"
+        f'<span class="dm-badge"><i style="background:{GRID_COLOURS[grid]}"></i>'
+        f"grid {grid}{escape(hand)}</span></h3>{note}{pictures[0]}"
+        f"{_flips(decoded, row, costs)}{pictures[1]}"
+        f"{_bars(text.CARD_PROBABILITY, _probabilities(decoded, row), grid)}"
+        f"{_facts(decoded, row, strip, costs)}</section>"
+    )
+
+
+def _pictures(decoded: Decoded, row: int, strip: Strip, pixels: np.ndarray) -> tuple[str, str]:
+    instances = decoded.instances
+    grid = int(instances.selection.grids[row])
+    box = instances.boxes_xyxy_px[row].numpy()
+    window = filmstrip.window_of(box, instances.image_size)
+    frame = strip.frames[GRIDS.index(grid)]
+    label = text.CARD_CROP.format(name=object_name(decoded, row), grid=grid)
+    crop = filmstrip.frame_svg(strip, frame, window, box, label)
+    source = filmstrip.source_svg(pixels, window)
+    return (
+        f"{source}<div class='dm-cropbox' data-testid='crop'>{crop}</div>",
+        filmstrip.strip_html(strip, window, box, grid),
+    )
+
+
+def _facts(decoded: Decoded, row: int, strip: Strip | None, costs: CostTable) -> str:
+    instances, selection = decoded.instances, decoded.instances.selection
+    drawn = int(decoded.ids[row]) >= decoded.first_drawn
     x1, y1, x2, y2 = (float(v) for v in instances.boxes_xyxy_px[row])
     facts = [
         ("Score", "\u2013" if drawn else f"{float(instances.scores[row]):.2f}"),
         ("Box", f"{x1:.0f}, {y1:.0f} to {x2:.0f}, {y2:.0f} px"),
     ]
-    if area is not None:
-        facts.append(("Mask", f"{area:,} px²"))
+    if strip is not None:
+        frame = strip.frames[GRIDS.index(int(selection.grids[row]))]
+        facts.append(("Mask", f"{int(frame.mask.sum()):,} px²"))
     facts.append(("Cost", f"{text.gmac(float(selection.gmac[row]))} GMAC"))
     rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts)
-    note = f"<p class='dm-muted'>{escape(text.CARD_UNKNOWN_CLASS)}</p>" if drawn else ""
     switch = (
         text.CARD_SWITCH.format(gmac=text.gmac(costs.switch_mac / 1e9))
         if selection.pays_switch
         else text.CARD_NO_SWITCH
     )
-    return (
-        f'<section class="dm-card" data-testid="detail" data-selected="{int(decoded.ids[row])}" '
-        f'data-grid="{grid}">'
-        f"<h3>{escape(object_name(decoded, row))}"
-        f'<span class="dm-badge"><i style="background:{GRID_COLOURS[grid]}"></i>'
-        f"grid {grid}</span></h3>{note}<dl>{rows}</dl>"
-        f"{_bars(text.CARD_PROBABILITY, _probabilities(decoded, row), grid)}"
-        f"{_bars(text.CARD_COST, _costs(costs), grid)}"
-        f"<p class='dm-muted'>{escape(switch)}</p></section>"
-    )
+    return f"<dl>{rows}</dl><p class='dm-muted dm-small'>{escape(switch)}</p>"
+
+
+def _flips(decoded: Decoded, row: int, costs: CostTable) -> str:
+    """The budgets at which the shared budget gives this object another grid."""
+    selection = decoded.instances.selection
+    path = budget_path(selection.probabilities, costs.exit_macs(pays_switch=True))
+    steps = path.steps_of(row)
+    if not steps:
+        said = text.CARD_FLIP_NEVER.format(grid=GRIDS[0])
+        return f"<p data-testid='flips'>{escape(said)}</p>"
+    parts = [text.CARD_FLIP_START.format(grid=steps[0][0])]
+    parts += [
+        text.CARD_FLIP_FROM.format(grid=after, budget=text.gmac(budget / 1e9))
+        for _, after, budget in steps
+    ]
+    said = text.CARD_FLIP_OTHER.format(path=", ".join(parts))
+    now = [(before, b) for before, after, b in steps if after == int(selection.grids[row])]
+    first = ""
+    if now:
+        words = text.CARD_FLIP.format(grid=now[0][0], budget=text.gmac(now[0][1] / 1e9))
+        first = f"<strong>{escape(words)}</strong> "
+    return f"<p data-testid='flips'>{first}<span class='dm-muted'>{escape(said)}</span></p>"
+
+
+def reach_line(decoded: Decoded, costs: CostTable) -> str:
+    """Which budgets change anything on this photo."""
+    if not len(decoded.instances):
+        return ""
+    probabilities = decoded.instances.selection.probabilities
+    low, high = budget_path(probabilities, costs.exit_macs(pays_switch=True)).range_mac
+    if high <= low:
+        said = text.REACH_NONE
+    else:
+        said = text.REACH.format(low=text.gmac(low / 1e9), high=text.gmac(high / 1e9))
+    return f"<p class='dm-muted dm-small' data-testid='reach'>{escape(said)}</p>"
 
 
 def _probabilities(decoded: Decoded, row: int) -> list[tuple[int, float, str]]:
     values = decoded.instances.selection.probabilities[row]
     return [(g, float(p), f"{float(p):.0%}") for g, p in zip(GRIDS, values, strict=True)]
-
-
-def _costs(costs: CostTable) -> list[tuple[int, float, str]]:
-    most = max(costs.exits)
-    return [(g, mac / most, text.gmac(mac / 1e9)) for g, mac in costs.exit_mac.items()]
 
 
 def _bars(title: str, values: list[tuple[int, float, str]], chosen: int) -> str:

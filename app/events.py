@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app import settings, text
+from dynamask.config import GRIDS
 from dynamask.errors import InputError
 
 Box = tuple[float, float, float, float]
@@ -61,6 +62,20 @@ def add_box(drawn: tuple[Box, ...], box: Box) -> tuple[Box, ...]:
     if len(drawn) >= settings.MAX_DRAWN:
         raise InputError(text.BOX_MANY.format(most=settings.MAX_DRAWN))
     return (*drawn, box)
+
+
+def read_grid(value: Any) -> int | None:
+    """A grid set by hand, ``"14"`` to ``"112"``; None for ``"auto"``.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if value == "auto":
+        return None
+    for grid in GRIDS:
+        if value == str(grid):
+            return grid
+    raise InputError(text.EVENT_ODD.format(what="a grid or auto"))
 
 
 def read_number(value: Any, bounds: tuple[float, float], name: str) -> float:

@@ -11,8 +11,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio look
 
 import gradio as gr
 
-from app import api, settings, text
+from app import api, headers, mcp_json, settings, text, text_batch
 from app.session import Session
+from app.tabs.batch import BatchTab
 from app.tabs.inspect import InspectTab
 from app.theme import CSS_FILE, make_theme
 from app.widgets import mask_viewer
@@ -29,15 +30,33 @@ def build_app(session: Session) -> gr.Blocks:
         fill_width=True,
     ) as demo:
         gr.HTML(HEADER, elem_id="dm-header")
-        with gr.Tabs(), gr.Tab(text.TAB_INSPECT, id="inspect"):
-            InspectTab(session).build(demo)
+        with gr.Tabs(elem_id="dm-tabs"):
+            with gr.Tab(text.TAB_INSPECT, id="inspect"):
+                InspectTab(session).build(demo)
+            with gr.Tab(text_batch.TAB_BATCH, id="batch"):
+                BatchTab(session).build(demo)
         api.add_endpoints(session)
     demo.queue(max_size=settings.QUEUE_SIZE, default_concurrency_limit=settings.UI_CONCURRENCY)
     return demo
 
 
-def launch_settings(host: str = settings.HOST, port: int | None = settings.PORT) -> dict[str, Any]:
-    """Arguments of ``Blocks.launch``: small limits, nothing of the repository served."""
+def launch_settings(
+    host: str = settings.HOST,
+    port: int | None = settings.PORT,
+    *,
+    session: Session | None = None,
+    mcp: bool = False,
+) -> dict[str, Any]:
+    """Arguments of ``Blocks.launch``: small limits, nothing of the repository served.
+
+    Args:
+        host: address to listen on.
+        port: port to listen on.
+        session: of which /ready tells; without it there is no such route.
+        mcp: offer the API's endpoints as MCP tools too.
+    """
+    if mcp:
+        mcp_json.answer_in_json()
     return {
         "server_name": host,
         "server_port": port,
@@ -56,5 +75,7 @@ def launch_settings(host: str = settings.HOST, port: int | None = settings.PORT)
         "share": False,
         "pwa": False,
         "run_history": False,
+        "mcp_server": mcp,
+        "app_kwargs": headers.app_settings(session),
         "footer_links": ["api", "settings"],
     }

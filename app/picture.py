@@ -8,6 +8,7 @@ also where another object hides a part.
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +19,17 @@ import numpy as np
 from app import settings, text
 from app.session import Decoded, Opened
 from dynamask.config import GRIDS
-from dynamask.palette import GRID_COLOURS, GRID_DASHES, class_colour, halo
+from dynamask.palette import GRID_COLOURS, GRID_DASHES, UNKNOWN_CLASS, class_colour, halo
 from dynamask.paste import crop_mask
 from dynamask.types import Instances
+
+SIZES = (("small", 32**2, "#3b6fe0"), ("medium", 96**2, "#e08a1e"), ("large", math.inf, "#2fa36b"))
+"""COCO's size bins by mask area in px² (name, upper end, colour)."""
+
+SCORE_COLOURS = ("#443a83", "#31688e", "#21918c", "#5ec962", "#fde725")
+"""Fifths of the score from 0 to 1, dark to bright (viridis)."""
+
+SCORE_KEY = [[f"{i / 5:.1f} to {(i + 1) / 5:.1f}", c] for i, c in enumerate(SCORE_COLOURS)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +148,7 @@ def viewer_value(
             }
             for grid in GRIDS
         ],
+        "keys": {"score": SCORE_KEY, "size": [[n, c] for n, _, c in SIZES]},
         "select": select,
         "summary": text.objects(len(instances)),
         "cost": cost_line(instances),
@@ -159,7 +169,7 @@ def cost_line(instances: Instances) -> str:
 
 def object_name(decoded: Decoded, row: int) -> str:
     """Class name of a row, or what a drawn box is called."""
-    if int(decoded.ids[row]) >= decoded.first_drawn:
+    if int(decoded.ids[row]) >= decoded.first_drawn and int(decoded.instances.labels[row]) < 0:
         return text.DRAWN_NAME
     return decoded.instances.category(row)
 
@@ -168,20 +178,33 @@ def _object(decoded: Decoded, masks: Masks, row: int, object_id: int) -> dict[st
     instances = decoded.instances
     selection = instances.selection
     drawn = object_id >= decoded.first_drawn
+    label, score, area = int(instances.labels[row]), float(instances.scores[row]), masks.areas[row]
+    size, size_colour = next((n, c) for n, most, c in SIZES if area < most)
     return {
         "id": object_id,
         "name": object_name(decoded, row),
         "drawn": drawn,
-        "class_colour": class_colour(-1 if drawn else int(instances.labels[row])),
-        "score": None if drawn else round(float(instances.scores[row]), 4),
+        "colours": {
+            "class": class_colour(label),
+            "score": UNKNOWN_CLASS if drawn else _score_colour(score),
+            "size": size_colour,
+            "instance": class_colour(object_id),
+        },
+        "score": None if drawn else round(score, 4),
+        "size": size,
+        "by_hand": object_id in decoded.by_hand,
         "box": [round(float(v), 1) for v in instances.boxes_xyxy_px[row]],
-        "area": int(masks.areas[row]),
+        "area": int(area),
         "grid": int(selection.grids[row]),
         "probs": [round(float(p), 4) for p in selection.probabilities[row]],
         "gmac": text.gmac(float(selection.gmac[row])),
         "outlines": masks.outlines[row],
         "anchor": masks.anchors[row],
     }
+
+
+def _score_colour(score: float) -> str:
+    return SCORE_COLOURS[min(int(score * len(SCORE_COLOURS)), len(SCORE_COLOURS) - 1)]
 
 
 def _to_display(

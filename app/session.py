@@ -14,22 +14,24 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app import settings, text
+from app import overrides, settings, text
+from app.caches import ByteLRU
+from app.truth import Truth, read_truth
 from app.uploads import read_upload
 from dynamask.errors import DynaMaskError, InputError, WeightsError
 
 if TYPE_CHECKING:
     from dynamask.detectors import Detector
     from dynamask.predictor import Predictor
+    from dynamask.redecode import MaskStore
+    from dynamask.strip import Strip
     from dynamask.types import Instances, Scene
 
 logger = logging.getLogger(__name__)
-
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +63,20 @@ class Ask:
         threshold: mask probability above which a pixel belongs to the object.
         min_score: objects with a lower score are left out.
         drawn: boxes x1, y1, x2, y2 in photo pixels, appended to the detector's.
+        drawn_labels: category index of each drawn box, -1 where unknown; () is all unknown.
+        by_hand: (object id, grid) pairs that overrule the policy.
+        truth: key of the loaded ground truth, for the oracle.
+        every_class: also objects of classes that the weights' metadata does not vouch for.
     """
 
     policy: str = settings.POLICY
     threshold: float = settings.THRESHOLD
     min_score: float = settings.MIN_SCORE
     drawn: tuple[tuple[float, float, float, float], ...] = ()
+    drawn_labels: tuple[int, ...] = ()
+    by_hand: tuple[tuple[int, int], ...] = ()
+    truth: str = ""
+    every_class: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +87,15 @@ class Decoded:
         instances: the objects, those below the smallest score left out.
         ids: (N,) int64, 1 + index in the scene: an object keeps its id when sliders move.
         first_drawn: ids from here on are drawn boxes.
+        by_hand: ids whose grid a user has set.
+        hidden: objects left out since their class is not vouched for.
     """
 
     instances: Instances
     ids: np.ndarray
     first_drawn: int
+    by_hand: frozenset[int] = frozenset()
+    hidden: int = 0
 
     def row(self, object_id: int | None) -> int | None:
         """Index of an id in ``instances``; None where it is not among them."""
@@ -93,55 +107,6 @@ class Decoded:
         """Bytes held by the mask and edge logits."""
         logits = (*self.instances.mask_logits, *self.instances.edge_logits)
         return sum(t.numel() * t.element_size() for t in logits)
-
-
-class ByteLRU(Generic[V]):
-    """A thread-safe cache that drops what was used longest ago once it holds too many bytes.
-
-    Args:
-        max_bytes: largest sum of sizes.
-        size: bytes of a value.
-    """
-
-    def __init__(self, max_bytes: int, size: Callable[[V], int]) -> None:
-        self.max_bytes = max_bytes
-        self._size = size
-        self._items: OrderedDict[Any, V] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def get(self, key: Any) -> V | None:
-        """Return the value, which counts as a use; None where there is none."""
-        with self._lock:
-            if key not in self._items:
-                return None
-            self._items.move_to_end(key)
-            return self._items[key]
-
-    def put(self, key: Any, value: V) -> None:
-        """Keep a value; one that is larger than the whole cache is not kept."""
-        size = self._size(value)
-        with self._lock:
-            if key in self._items:
-                self._bytes -= self._size(self._items.pop(key))
-            if size > self.max_bytes:
-                return
-            self._items[key] = value
-            self._bytes += size
-            while self._bytes > self.max_bytes:
-                _, dropped = self._items.popitem(last=False)
-                self._bytes -= self._size(dropped)
-
-    @property
-    def nbytes(self) -> int:
-        """Sum of the sizes of what is kept."""
-        return self._bytes
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __contains__(self, key: Any) -> bool:
-        return key in self._items
 
 
 class Session:
@@ -178,6 +143,10 @@ class Session:
         self.decoded: ByteLRU[Decoded] = ByteLRU(
             settings.DECODED_CACHE_BYTES, lambda d: d.nbytes + 4096
         )
+        self.strips: ByteLRU[Any] = ByteLRU(settings.STRIP_CACHE_BYTES, lambda s: s.nbytes)
+        self.truths: ByteLRU[Truth] = ByteLRU(settings.TRUTH_CACHE_BYTES, lambda t: t.nbytes)
+        self._stores: OrderedDict[str, MaskStore] = OrderedDict()
+        self._stores_lock = threading.Lock()
 
     # -- the model -------------------------------------------------------------------------
 
@@ -248,13 +217,25 @@ class Session:
         kept = self.scenes.get(predictor.scene_key(read.pixels))
         if kept is not None:
             return kept
-        scene = self._encode(predictor, read.pixels, Path(path).name)
-        notices = (*read.notices, *scene.notices)
+        opened = self.encode_pixels(read.pixels, Path(path).name, read.notices)
+        self.scenes.put(opened.scene.key, opened)
+        return opened
+
+    def encode_pixels(
+        self, pixels: np.ndarray, name: str = "", notices: tuple[str, ...] = ()
+    ) -> Opened:
+        """Encode a photo and keep nothing: a long list would push out everybody's photos.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+            name: of the file, which some detectors look up.
+            notices: about how it was read.
+        """
+        scene = self._encode(self.predictor(), pixels, name)
+        notices = (*notices, *scene.notices)
         if self._detector is not None:
             notices = (*notices, text.BOXES_BY.format(name=self._detector.name))
-        opened = Opened(scene, read.pixels, notices)
-        self.scenes.put(scene.key, opened)
-        return opened
+        return Opened(scene, pixels, notices)
 
     def _encode(self, predictor: Predictor, pixels: np.ndarray, name: str) -> Scene:
         if self._detector is None:
@@ -289,14 +270,85 @@ class Session:
         if kept is not None:
             return kept
         predictor = self.predictor()
-        scene = opened.scene
-        first_drawn = len(scene) + 1
-        if ask.drawn:
-            scene = predictor.add_boxes(scene, np.asarray(ask.drawn, dtype=np.float32))
-        instances = predictor.decode(
-            scene, ask.policy, threshold=ask.threshold, min_score=ask.min_score
-        )
-        rows = np.flatnonzero(scene.scores.numpy() >= np.float32(ask.min_score))
-        decoded = Decoded(instances, rows.astype(np.int64) + 1, first_drawn)
+        scene = self.full_scene(opened, ask)
+        first_drawn = len(opened.scene) + 1
+        rows, hidden = overrides.kept_rows(scene, first_drawn, ask, predictor)
+        some = overrides.keep(scene, rows)
+        ids = rows + 1
+        ious = self._ious(opened, some, ask) if ask.policy == "oracle" else None
+        policy = overrides.policy_of(ask, ids, predictor.config)
+        instances = self.store(opened).decode(some, policy, threshold=ask.threshold, ious=ious)
+        by_hand = frozenset(i for i, _ in ask.by_hand) & frozenset(ids.tolist())
+        decoded = Decoded(instances, ids, first_drawn, by_hand, hidden)
         self.decoded.put(key, decoded)
+        self._drop_stores()
         return decoded
+
+    def full_scene(self, opened: Opened, ask: Ask) -> Scene:
+        """The photo's objects and the drawn ones, all of them: row = id - 1."""
+        if not ask.drawn:
+            return opened.scene
+        boxes = np.asarray(ask.drawn, dtype=np.float32)
+        scene = self.predictor().add_boxes(opened.scene, boxes)
+        return overrides.with_labels(scene, len(opened.scene), ask.drawn_labels)
+
+    def store(self, opened: Opened) -> MaskStore:
+        """Masks of this photo that were decoded so far."""
+        from dynamask.redecode import MaskStore
+
+        key = opened.scene.key
+        with self._stores_lock:
+            if key not in self._stores:
+                self._stores[key] = MaskStore(self.predictor())
+            self._stores.move_to_end(key)
+            return self._stores[key]
+
+    def _drop_stores(self) -> None:
+        with self._stores_lock:
+            sizes = {key: store.nbytes for key, store in self._stores.items()}
+            while len(sizes) > 1 and sum(sizes.values()) > settings.DECODED_CACHE_BYTES:
+                oldest = next(iter(sizes))
+                del self._stores[oldest], sizes[oldest]
+
+    # -- ground truth and film strips ------------------------------------------------------
+
+    def load_truth(self, path: str | Path, opened: Opened, name: str) -> Truth:
+        """Read the ground truth of a photo from a COCO file; kept under ``Truth.key``.
+
+        Raises:
+            DataError: the file cannot be used, or does not have this photo.
+        """
+        truth = read_truth(path, opened.scene.image_size, name)
+        self.truths.put(truth.key, truth)
+        return truth
+
+    def truth(self, key: str) -> Truth | None:
+        """Ground truth that was loaded; None where it has left the memory or none was."""
+        return self.truths.get(key) if key else None
+
+    def _ious(self, opened: Opened, scene: Scene, ask: Ask) -> np.ndarray:
+        from dynamask.strip import grid_ious
+
+        truth = self.truth(ask.truth)
+        if truth is None:
+            raise InputError(text.TRUTH_NEEDED)
+        masks = truth.masks_of(scene.boxes_xyxy_px.numpy())
+        key = (opened.scene.key, "ious", scene.boxes_xyxy_px.numpy().tobytes(), ask.truth)
+        return self.strips.compute(
+            (*key, ask.threshold),
+            lambda: grid_ious(self.predictor(), scene, masks, ask.threshold),
+        )
+
+    def strip(self, opened: Opened, ask: Ask, object_id: int) -> Strip:
+        """One object at every grid; measured once, then kept."""
+        from dynamask.strip import film_strip
+
+        scene, row = self.full_scene(opened, ask), object_id - 1
+        box = scene.boxes_xyxy_px[row : row + 1].numpy()
+        truth = self.truth(ask.truth)
+        key = (opened.scene.key, "strip", box.tobytes(), ask.threshold, truth and ask.truth)
+        mask = truth.masks_of(box)[0] if truth else None
+        return self.strips.compute(
+            key,
+            lambda: film_strip(self.predictor(), scene, row, threshold=ask.threshold, truth=mask),
+        )

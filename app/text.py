@@ -53,6 +53,8 @@ POLICIES = {
     "msm": "Switch",
     "budget": "Budget",
     "size": "Size",
+    "random:equal": "Random",
+    "oracle": "Oracle",
     "fixed:14": "All 14",
     "fixed:28": "All 28",
     "fixed:56": "All 56",
@@ -62,6 +64,8 @@ POLICY_HELP = {
     "msm": "The Mask Switch Module picks each object's grid.",
     "budget": "The grids that the switch likes best within the budget below{share}.",
     "size": "The grid follows from the size of the box alone; the switch is not asked.",
+    "random": "Grids by chance, at the mean cost that the switch's own choice has here.",
+    "oracle": "The grid that fits the ground truth best: an upper bound, needs a COCO JSON.",
     "fixed": "Every object leaves at grid {grid}; the switch is not asked.",
 }
 BUDGET = "Budget, GMAC per object"
@@ -82,6 +86,62 @@ CARD_COST = "What leaving there costs, GMAC"
 CARD_SWITCH = "Asking the switch cost {gmac} GMAC more."
 CARD_NO_SWITCH = "This policy does not ask the switch, so it costs nothing."
 CARD_UNKNOWN_CLASS = "The class of a drawn box is not known."
+
+CARD_STRIP = "The same object at every grid"
+CARD_STRIP_ABOUT = (
+    "IoU and boundary IoU to the mask of grid 112{truth}; GMAC of the object's own stages; "
+    "milliseconds measured on this server, for this object alone."
+)
+CARD_STRIP_TRUTH = ", and to ground truth (second line, white outline)"
+CARD_FRAME = "Grid {grid}: IoU {iou:.2f} and boundary IoU {biou:.2f} to grid 112"
+CARD_CROP = "{name} at grid {grid}"
+CARD_FLIP = "With a shared budget it flips to {grid} below {budget} GMAC per object."
+CARD_FLIP_NEVER = "Whatever the budget, it stays at {grid}: the switch likes it best."
+CARD_FLIP_OTHER = "A shared budget would give it {path}."
+CARD_FLIP_START = "{grid} at first"
+CARD_FLIP_FROM = "{grid} from {budget} GMAC per object on"
+EDGES = "Show the edges that the model sees"
+OVERRIDE = "Its grid"
+OVERRIDE_INFO = "Auto leaves it to the policy; the other objects stay as they are."
+AUTO = "Auto"
+BY_HAND = "set by hand"
+REACH = (
+    "Here budgets from {low} to {high} GMAC per object change something; "
+    "from there on, each object has the grid that the switch likes best."
+)
+REACH_NONE = "Here no budget changes anything: every object stays at grid 14."
+
+# -- classes that the weights do not vouch for
+HIDDEN = (
+    "{count} hidden: the model names classes below box AP50 {limit} on its validation photos "
+    "too poorly."
+)
+EVERY_CLASS = "Show every class"
+EVERY_CLASS_INFO = "Only classes that the model is good at are shown otherwise."
+
+# -- boxes and ground truth from a file
+DRAWN_LABEL = "Its class"
+DRAWN_LABEL_NONE = "unknown"
+LOAD_TRUTH = "Load ground truth"
+LOAD_BOXES = "Load boxes"
+COCO_FILES = "Ground truth and boxes from a COCO JSON"
+TRUTH_LOADED = "Ground truth from {file}: {count} objects, {matched} of those shown match one."
+TRUTH_SKIPPED = " {count} annotations of the file were left out as unusable."
+BOXES_LOADED = "{count} boxes from {file}."
+TRUTH_NEEDED = (
+    "Expected ground truth for the oracle, got a photo without any; load a COCO JSON for it first, "
+    "or choose another policy."
+)
+TRUTH_OTHER = (
+    "Expected {name} in {file}, got {count} other photos; keep the photo's name as it is in the "
+    "annotations."
+)
+TRUTH_SIZE = (
+    "Expected annotations of this {width}x{height} px photo, got some for {w}x{h} px; load those "
+    "made for it."
+)
+TRUTH_LARGE = "Expected a COCO file of at most {most} MB, got a larger one; cut out the photo."
+BOXES_NONE = "Expected boxes for {name} in {file}, got none; check the names in the file."
 
 # -- downloads
 DOWNLOAD_JSON = "Save JSON"

@@ -8,6 +8,7 @@ is spent greedily.
 from __future__ import annotations
 
 import heapq
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -150,3 +151,67 @@ def _total(count: int, mac: np.ndarray, mean_budget_mac: float) -> float:
 
 def _grids(indices: np.ndarray) -> np.ndarray:
     return np.asarray(GRIDS, dtype=np.int64)[indices]
+
+
+@dataclass(frozen=True, eq=False)
+class BudgetPath:
+    """The exact Lagrangian path of ``budget:C`` on one photo, from all at 14 upwards.
+
+    Step k moves object ``rows[k]`` from grid ``before[k]`` to ``after[k]``; it is affordable from a
+    mean budget of ``budgets_mac[k]`` on, and not below it. In between, what is left over may pay
+    for a later and cheaper step ahead of its turn, see :func:`budget_grids`.
+
+    Attributes:
+        rows: (K,) int64 object of each step, by rising budget.
+        before: (K,) int64 grid that the object leaves behind.
+        after: (K,) int64 grid it gets, always a finer one; steps may skip grids.
+        budgets_mac: (K,) float64 mean budget per object in MAC, rising.
+        range_mac: lowest budget (all at 14), and the one from which on nothing changes any more.
+    """
+
+    rows: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    budgets_mac: np.ndarray
+    range_mac: tuple[float, float]
+
+    def steps_of(self, row: int) -> list[tuple[int, int, float]]:
+        """(grid before, grid after, mean budget in MAC) of one object's steps, rising."""
+        return [
+            (int(self.before[k]), int(self.after[k]), float(self.budgets_mac[k]))
+            for k in np.flatnonzero(self.rows == row)
+        ]
+
+
+def budget_path(probabilities: np.ndarray, mac: np.ndarray) -> BudgetPath:
+    """Every budget at which the Lagrangian choice of :func:`budget_grids` changes, exactly.
+
+    An object takes only the corners of the upper hull of (cost, log p); all objects' hull edges,
+    steepest first, are the order in which a growing budget is spent (Everett, 1963).
+
+    Args:
+        probabilities: (M, 4) float, each row over GRIDS.
+        mac: (4,) cost of one object at each grid, rising, as for :func:`budget_grids`.
+    """
+    mac = np.asarray(mac, dtype=np.float64)
+    gain = np.log(np.clip(np.asarray(probabilities, dtype=np.float64), _TINY, None))
+    edges: list[tuple[float, int, int, int]] = []
+    for row, values in enumerate(gain):
+        here, best = 0, int(values.argmax())
+        while here < best:
+            ahead = np.arange(here + 1, best + 1)
+            slopes = (values[ahead] - values[here]) / (mac[ahead] - mac[here])
+            there = here + 1 + int(len(slopes) - 1 - slopes[::-1].argmax())  # the last of equals
+            edges.append((-float(slopes.max()), row, here, there))
+            here = there
+    edges.sort()
+    count = max(len(gain), 1)
+    spent = np.cumsum([mac[there] - mac[here] for *_, here, there in edges])
+    budgets = mac[0] + spent / count if edges else np.zeros(0)
+    return BudgetPath(
+        rows=np.array([e[1] for e in edges], dtype=np.int64),
+        before=_grids(np.array([e[2] for e in edges], dtype=np.int64)),
+        after=_grids(np.array([e[3] for e in edges], dtype=np.int64)),
+        budgets_mac=budgets,
+        range_mac=(float(mac[0]), float(budgets[-1]) if edges else float(mac[0])),
+    )

@@ -48,23 +48,35 @@ def rename_detector(state: dict[str, Tensor], classes: int) -> dict[str, Tensor]
 
     Returns:
         Tensors for :class:`DynaMask` without the mask head and the switch. torchvision runs the
-        published weights with a batch norm epsilon of 0, so ours is taken off the variances.
+        published weights with a batch norm epsilon of 0, so the scales make up for ours.
     """
     rows = torch.tensor(coco_rows()) if classes == len(COCO_CATEGORIES) else torch.arange(91)
     out: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name.startswith(UNUSED) or name.endswith("num_batches_tracked"):
             continue
+        stem = name.removesuffix("weight")
+        variance = state.get(f"{stem}running_var") if stem != name else None
         for pattern, new in RENAMES:
             name = re.sub(pattern, new, name)
         if ".cls_score." in name:
             tensor = tensor[rows]
         elif "box_predictor.bbox_pred." in name:
             tensor = tensor.unflatten(0, (91, 4))[rows].flatten(0, 1)
-        elif name.endswith("running_var"):
-            tensor = tensor - BATCH_NORM_EPS
+        elif variance is not None:
+            tensor = _without_epsilon(tensor, variance)
         out[name] = tensor
     return out
+
+
+def _without_epsilon(scale: Tensor, variance: Tensor) -> Tensor:
+    """The scale that gives with our epsilon what ``scale`` gives with none.
+
+    Taking epsilon off the variance instead would cancel to 0 for channels that hardly vary.
+    """
+    wide = variance.double()
+    factor = ((wide + BATCH_NORM_EPS) / wide).sqrt()
+    return (scale.double() * torch.where(wide > 0, factor, 1.0)).to(scale.dtype)
 
 
 def rename_backbone(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -132,7 +144,10 @@ def _prefixes(parts: list[str]) -> tuple[str, ...]:
 
 
 def set_epsilon(module: torch.nn.Module, value: float) -> None:
-    """Give every frozen batch norm this epsilon; torchvision's COCO weights want 0."""
+    """Give every batch norm this epsilon; torchvision's first COCO weights want 0.
+
+    Built without weights, torchvision's detectors have plain batch norm, not the frozen one.
+    """
     for part in module.modules():
-        if isinstance(part, FrozenBatchNorm2d):
+        if isinstance(part, (FrozenBatchNorm2d, torch.nn.BatchNorm2d)):
             part.eps = value

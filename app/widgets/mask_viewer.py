@@ -1,9 +1,11 @@
 """MaskViewer: a photo with masks that can be hovered, clicked, cycled and added to.
 
-Hovering and highlighting happen in the browser, without a request. Python hears of four things:
+Hovering, filtering and colours happen in the browser, without a request; an answer whose ``seq`` is
+lower than that of one already shown is dropped. Python hears of five things:
 
 - ``select`` ``{"id": int | None}``: an object was chosen, or none.
 - ``draw`` ``{"box": [x1, y1, x2, y2]}``: a box was drawn, in photo pixels.
+- ``move`` ``{"id": int, "box": [x1, y1, x2, y2]}``: a drawn box has another place or size.
 - ``remove`` ``{"id": int}``: a drawn box is not wanted any more.
 - ``renew`` ``{}``: another photo is wanted.
 
@@ -22,7 +24,12 @@ from app.widgets.stubless import no_stub_files
 
 _HERE = Path(__file__).resolve().parent
 CSS_FILE = _HERE / "mask_viewer.css"
-_SCRIPTS = ("mask_viewer_draw.js", "mask_viewer_words.js", "mask_viewer.js")
+_SCRIPTS = (
+    "mask_viewer_draw.js",
+    "mask_viewer_filter.js",
+    "mask_viewer_words.js",
+    "mask_viewer.js",
+)
 
 
 def _read(name: str) -> str:

@@ -16,12 +16,14 @@ let selected = null, hovered = null, drawing = false, drag = null, lastClick = n
 let dimmed = new Set();
 let version = 0; // later values win over images that were still being decoded
 let opacity = 0.45;
-let colourBy = 'grid'; // or 'class'; dashes always tell the grid
+let colourBy = 'grid'; // or class, score, size, instance; dashes always tell the grid
+let masksOnly = false;
+let latest = 0; // the newest answer's number: an older one that comes late is not shown
 let frame = 0;
 
 const grid = (number) => view.grids.find((g) => g.grid === number);
-const colourOf = (object) => colourBy === 'class' ? object.class_colour : grid(object.grid).colour;
-const haloOf = (object) => colourBy === 'class' ? '#14161a' : grid(object.grid).halo;
+const colourOf = (object) => colourBy === 'grid' ? grid(object.grid).colour : object.colours[colourBy];
+const haloOf = (object) => colourBy === 'grid' ? grid(object.grid).halo : '#14161a';
 const parse = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 const make = (tag, name, words) => {
   const node = document.createElement(tag);
@@ -43,6 +45,10 @@ function loadImage(url) {
 
 async function update() {
   const value = props.value;
+  if (value && value.seq) {
+    if (value.seq < latest) return;
+    latest = value.seq;
+  }
   const mine = ++version;
   if (!value || !value.key) {
     view = null; photo = null; photoUrl = null; ids = null; fill = null; byId = new Map();
@@ -59,7 +65,7 @@ async function update() {
     photo = picture; photoUrl = url; view = value;
     byId = new Map(value.objects.map((o) => [o.id, prepare(o)]));
     ids = readIds(map);
-    if (fresh) { selected = null; dimmed = new Set(); setDrawing(false); }
+    if (fresh) { selected = null; dimmed = new Set(); resetFilter(); setDrawing(false); }
     if (value.select !== null) selected = value.select; // 0 is nothing
     if (!byId.has(selected)) selected = null;
     hovered = null; lastClick = null;
@@ -69,7 +75,8 @@ async function update() {
     showHint('Expected the picture to load, the connection failed; reload the page.');
     return;
   }
-  paintFill(); writeHead(); writeTable(); layout(); mark();
+  writeFilter(); paintFill(); writeHead(); writeTable(); layout(); mark(); tellVisible();
+  root.dataset.seq = String(value.seq || 0);
   root.dataset.ready = 'true';
 }
 
@@ -102,7 +109,18 @@ function readIds(map) {
 
 function paintFill() {
   fill = offscreen();
-  const pen = fill.getContext('2d'), image = pen.createImageData(view.width, view.height);
+  const pen = fill.getContext('2d');
+  if (isFiltered()) { // what a hidden object covered is seen again
+    for (const object of shown().sort((a, b) => b.area - a.area)) {
+      pen.globalCompositeOperation = 'destination-out'; pen.globalAlpha = 1;
+      pen.fillStyle = '#000'; pen.fill(object.path, 'evenodd');
+      pen.globalCompositeOperation = 'source-over';
+      pen.globalAlpha = dimmed.has(object.grid) ? 0.16 : 1;
+      pen.fillStyle = colourOf(object); pen.fill(object.path, 'evenodd');
+    }
+    return;
+  }
+  const image = pen.createImageData(view.width, view.height);
   const colours = new Map();
   for (const object of view.objects) {
     const [r, g, b] = parse(colourOf(object));
@@ -136,13 +154,15 @@ function draw() {
   const scale = canvas.width / view.width, line = canvas.width / canvas.clientWidth / scale;
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.imageSmoothingQuality = 'high';
-  context.drawImage(photo, 0, 0, canvas.width, canvas.height);
-  context.globalAlpha = opacity;
+  if (masksOnly) {
+    context.fillStyle = '#2b2f38'; context.fillRect(0, 0, canvas.width, canvas.height);
+  } else context.drawImage(photo, 0, 0, canvas.width, canvas.height);
+  context.globalAlpha = masksOnly ? Math.max(opacity, 0.85) : opacity;
   context.drawImage(fill, 0, 0, canvas.width, canvas.height);
   context.globalAlpha = 1;
   context.setTransform(scale, 0, 0, scale, 0, 0);
   context.lineJoin = 'round';
-  const largestFirst = [...byId.values()].sort((a, b) => b.area - a.area);
+  const largestFirst = shown().sort((a, b) => b.area - a.area);
   for (const object of largestFirst) {
     const dash = grid(object.grid).dash.map((v) => v * line);
     context.globalAlpha = dimmed.has(object.grid) ? 0.25 : 1;
@@ -174,7 +194,18 @@ function spotlight(object, line) {
   stroke(object.path, '#14161a', 6 * line, []);
   stroke(object.path, '#ffffff', 4 * line, []);
   stroke(object.path, colourOf(object), 2 * line, dash);
-  rectangle(object.box.map((v) => v / photoScale()), line);
+  const box = object.box.map((v) => v / photoScale());
+  rectangle(box, line);
+  if (object.drawn) handles(box, line);
+}
+
+function handles([x1, y1, x2, y2], line) { // a drawn box can be moved, and pulled by its corners
+  context.setLineDash([]);
+  context.fillStyle = '#ffffff'; context.strokeStyle = '#14161a'; context.lineWidth = 1.5 * line;
+  for (const [x, y] of [[x1, y1], [x2, y1], [x1, y2], [x2, y2]]) {
+    context.fillRect(x - 4.5 * line, y - 4.5 * line, 9 * line, 9 * line);
+    context.strokeRect(x - 4.5 * line, y - 4.5 * line, 9 * line, 9 * line);
+  }
 }
 
 function rectangle([x1, y1, x2, y2], line) {

@@ -31,7 +31,9 @@ function showHint(words) {
 // -- words around the picture --------------------------------------------------------------
 
 function writeHead() {
-  find('count').textContent = view.summary;
+  const left = shown().length;
+  find('count').textContent = view.summary
+    + (left < view.objects.length ? ' (' + left + ' shown)' : '');
   find('cost').textContent = view.cost;
   showHint(view.hint);
   const notices = find('notices');
@@ -43,6 +45,18 @@ function writeHead() {
   root.dataset.grids = view.grids.map((g) => g.grid + ':' + g.count).join(',');
   root.dataset.key = view.key;
   find('legend').replaceChildren(...view.grids.map(chip));
+  writeKey();
+}
+
+function writeKey() { // what the colours mean, where they are not the grid's
+  const entries = view.keys[colourBy] || [];
+  find('key').replaceChildren(...entries.map(([words, colour]) => {
+    const item = make('span'), dot = make('i');
+    dot.style.background = colour;
+    item.append(dot, make('span', '', words));
+    return item;
+  }));
+  find('key').hidden = !entries.length;
 }
 
 function chip(style) {
@@ -81,6 +95,7 @@ function writeTable() {
 
 function tableRow(object) {
   const row = make('tr');
+  row.hidden = !isShown(object);
   row.dataset.id = object.id; row.dataset.testid = 'row'; row.dataset.grid = object.grid;
   if (object.anchor) {
     row.dataset.x = (object.anchor[0] + 0.5) / view.width;
@@ -112,8 +127,9 @@ function tableRow(object) {
     });
     last.append(remove);
   }
-  row.append(name, score, make('td', 'n', object.area.toLocaleString('en')),
-    make('td', 'n', String(object.grid)), odds, make('td', 'n', object.gmac), last);
+  const chosen = make('td', 'n', String(object.grid));
+  if (object.by_hand) { chosen.append(make('span', 'mv-hand', ' ✎')); chosen.title = 'set by hand'; }
+  row.append(name, score, make('td', 'n', object.area.toLocaleString('en')), chosen, odds, make('td', 'n', object.gmac), last);
   row.addEventListener('click', () => select(object.id));
   row.addEventListener('mouseenter', () => { hovered = object.id; redraw(); });
   row.addEventListener('mouseleave', () => { hovered = null; redraw(); });

@@ -253,14 +253,14 @@ def test_colours_can_follow_the_class(page: Page, astronaut: Path) -> None:
     canvas = page.get_by_test_id("canvas")
     by_grid = dot.evaluate("d => d.style.background")
     plain = canvas.evaluate("c => c.toDataURL()")
-    page.get_by_test_id("colour-class").click()
-    expect(page.get_by_test_id("colour-class")).to_have_attribute("aria-pressed", "true")
+    page.get_by_test_id("colour-by").select_option("class")
+    expect(viewer(page)).to_have_attribute("data-colour", "class")
     assert visible_row(page).locator("th i").evaluate("d => d.style.background") != by_grid
     page.mouse.move(5, 5)
     page.wait_for_function(
         "([c, before]) => c.toDataURL() !== before", arg=[canvas.element_handle(), plain]
     )
-    page.get_by_test_id("colour-grid").click()
+    page.get_by_test_id("colour-by").select_option("grid")
     page.wait_for_function(
         "([c, before]) => c.toDataURL() === before", arg=[canvas.element_handle(), plain]
     )

@@ -75,7 +75,7 @@ def test_a_photo_gives_a_state_of_small_things(tab: InspectTab, photo: str) -> N
     assert viewer["value"]["key"] == state["key"] in tab.session.scenes
     assert Path(viewer["value"]["photo"]).suffix == ".jpg"
     assert "data-testid" in detail and selected is None
-    assert {type(v) for v in state.values()} <= {str, tuple}
+    assert {type(v) for v in state.values()} <= {str, tuple, bool}
     assert len(repr(state)) < 1000
 
 
@@ -96,17 +96,17 @@ def test_names_in_sentences_are_escaped(tab: InspectTab, tmp_path: Path) -> None
 
 def test_controls_before_a_photo_do_nothing(tab: InspectTab) -> None:
     for handler in (tab.on_control, tab.on_policy, tab.on_budget):
-        assert len(handler(new_state(), None, *CONTROLS)) in (2, 3)
+        assert len(handler(new_state(), None, *CONTROLS)) in (5, 6)
 
 
 def test_drawing_selecting_removing(tab: InspectTab, photo: str) -> None:
     state = state_of(tab, photo)
     new = tab.on_draw(state, *CONTROLS, event({"box": [200, 200, 20, 30]}))
-    viewer, detail, drawn, selected = new
+    viewer, detail, drawn, selected, *_ = new
     assert state["drawn"] == () and drawn["drawn"] == ((20.0, 30.0, 200.0, 200.0),)
     assert viewer["value"]["select"] == selected == viewer["value"]["objects"][-1]["id"]
     assert f'data-selected="{selected}"' in detail
-    shown, chosen = tab.on_select(drawn, *CONTROLS, event({"id": selected}))
+    shown, chosen, *_ = tab.on_select(drawn, *CONTROLS, event({"id": selected}))
     assert chosen == selected and text.DRAWN_NAME in shown
     after = tab.on_remove(drawn, *CONTROLS, event({"id": selected}))
     assert after[2]["drawn"] == () and after[3] is None
@@ -117,7 +117,7 @@ def test_drawing_selecting_removing(tab: InspectTab, photo: str) -> None:
 )
 def test_odd_events_are_toasts(tab: InspectTab, photo: str, data: object) -> None:
     state = state_of(tab, photo)
-    for handler in (tab.on_select, tab.on_draw, tab.on_remove):
+    for handler in (tab.on_select, tab.on_draw, tab.on_move, tab.on_remove):
         with pytest.raises(gr.Error, match="^'?Expected"):
             handler(state, *CONTROLS, event(data))
 
@@ -140,11 +140,11 @@ def test_odd_controls_are_toasts(tab: InspectTab, photo: str, controls: tuple) -
 
 
 def test_budget_slider_stays_inside_what_policies_accept(tab: InspectTab, photo: str) -> None:
-    banner, slider = tab.on_load()
+    banner, slider, _ = tab.on_load()
     assert banner["visible"] is False
     state = state_of(tab, photo)
     for budget in (slider["minimum"], slider["value"], slider["maximum"]):
-        viewer, _, policy = tab.on_budget(state, None, "msm", budget, 0.5, 0.05)
+        viewer, _, policy, *_ = tab.on_budget(state, None, "msm", budget, 0.5, 0.05)
         assert policy["value"] == "budget" and viewer["value"]["objects"]
         share = budget * 1e9 / tab.session.predictor().cost_table.exits[-1]
         assert f"{share:.0%} of all-112" in policy["info"]
@@ -158,7 +158,7 @@ def test_the_share_is_said_for_budgets_only(tab: InspectTab, photo: str) -> None
 
 def test_without_a_model_there_is_a_banner_and_no_crash(tmp_path: Path, photo: str) -> None:
     tab = build_tab(Session(tmp_path / "<i>none.safetensors"))
-    banner, slider = tab.on_load()
+    banner, slider, _ = tab.on_load()
     assert text.NO_MODEL in banner["value"] and "<i>" not in banner["value"]
     assert "interactive" not in slider
     assert "Expected" in tab.on_photo(photo, *CONTROLS)[5]["value"]

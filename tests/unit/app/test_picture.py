@@ -156,7 +156,7 @@ def test_drawn_boxes_have_no_class_or_score() -> None:
 
 def test_names_are_text_in_the_card() -> None:
     decoded = make([[0, 0, 20, 20]], names=(NASTY,))
-    shown = object_card(decoded, 1, cost_table(preset("effnet_lite0_fpn")), 400)
+    shown = object_card(decoded, 1, cost_table(preset("effnet_lite0_fpn")))
     assert NASTY not in shown and "<img" not in shown
     assert "&lt;img src=x" in shown
     assert "400 px²" in shown and 'data-grid="14"' in shown
@@ -165,11 +165,11 @@ def test_names_are_text_in_the_card() -> None:
 def test_card_says_whether_the_switch_was_paid() -> None:
     costs = cost_table(preset("effnet_lite0_fpn"))
     box = [[0.0, 0.0, 20.0, 20.0]]
-    assert "more" in object_card(make(box), 1, costs, 400)
-    assert "does not ask" in object_card(make(box, pays_switch=False), 1, costs, 400)
+    assert "more" in object_card(make(box), 1, costs)
+    assert "does not ask" in object_card(make(box, pays_switch=False), 1, costs)
 
 
 def test_card_of_nothing_is_an_invitation() -> None:
     costs = cost_table(preset("effnet_lite0_fpn"))
     for object_id in (None, 99):
-        assert object_card(make([[0, 0, 20, 20]]), object_id, costs, None) == empty_card()
+        assert object_card(make([[0, 0, 20, 20]]), object_id, costs) == empty_card()

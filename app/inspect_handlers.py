@@ -1,0 +1,261 @@
+"""The Inspect tab's event handlers: plain functions of a state, controls and what came in.
+
+Controls are always policy, budget, threshold and smallest score, in this order.
+"""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app import card, events, text, truth
+from app.guard import sentences
+from app.inspect_parts import Parts, State, inwards, stem, without_box
+from app.picture import encode
+from app.widgets.photo_input import check_uploaded
+from dynamask.batch import result_dict
+from dynamask.errors import DynaMaskError
+
+SKIP_SHOWN = 5  # viewer, card, grid by hand, class of a drawn box, reach of the budget
+
+
+class Handlers(Parts):
+    """See the module's docstring."""
+
+    example_paths: list[Path]
+
+    def on_load(self) -> tuple[Any, Any, Any]:
+        """Wait for the model; then give the budget slider its range, or say what is wrong."""
+        try:
+            predictor = self.session.predictor()
+        except DynaMaskError as error:
+            sentence = f"<strong>{escape(text.NO_MODEL)}</strong>{escape(str(error))}"
+            banner = f'<div class="dm-banner" role="alert" data-testid="no-model">{sentence}</div>'
+            return gr.update(value=banner, visible=True), gr.skip(), gr.skip()
+        low, high = predictor.budget_range()
+        info = text.BUDGET_RANGE.format(low=self._share(low), high=self._share(high))
+        low, high = inwards(low), inwards(high, up=False)
+        middle = round((low + high) / 2, 3)
+        return (
+            gr.update(visible=False),
+            gr.update(minimum=low, maximum=high, value=middle, interactive=True, info=info),
+            gr.update(visible=True if self._has_hidden_classes() else "hidden"),
+        )
+
+    def on_photo(self, path: str | None, *controls: Any) -> Any:
+        """Analyse an uploaded, pasted or photographed picture."""
+        if path is None:  # the picture was cleared
+            return gr.skip()
+        return self._open(path, Path(path).name, controls)
+
+    def on_example(self, index: int, *controls: Any) -> Any:
+        """Analyse one of the example photos."""
+        if not isinstance(index, int) or not 0 <= index < len(self.example_paths):
+            return gr.skip()
+        path = self.example_paths[index]
+        return self._open(str(path), path.name, controls)
+
+    @sentences
+    def on_control(self, state: State, selected: int | None, *controls: Any) -> tuple[Any, ...]:
+        """Decode again under new settings; nothing is encoded."""
+        number = self.sequence.next()
+        if not state["key"]:
+            return (gr.skip(),) * SKIP_SHOWN
+        return self._show(self._reopen(state), state, selected, controls, number=number)
+
+    def on_policy(self, state: State, selected: int | None, *controls: Any) -> tuple[Any, ...]:
+        """As :meth:`on_control`, and explain the policy."""
+        viewer, detail, *extras = self.on_control(state, selected, *controls)
+        info = text.policy_help(controls[0], self._share(controls[1]))
+        return (viewer, detail, gr.update(info=info), *extras)
+
+    def on_budget(
+        self, state: State, selected: int | None, _: Any, *others: Any
+    ) -> tuple[Any, ...]:
+        """Moving the budget chooses the budget policy."""
+        viewer, detail, *extras = self.on_control(state, selected, "budget", *others)
+        info = text.policy_help("budget", self._share(others[0]))
+        return (viewer, detail, gr.update(value="budget", info=info), *extras)
+
+    # the next four name each control, since Gradio looks for the event among named arguments
+
+    @sentences
+    def on_select(
+        self, state: State, policy: Any, budget: Any, cut: Any, score: Any, event: gr.EventData
+    ) -> tuple[Any, ...]:
+        """Show the card of the object that was clicked."""
+        selected = events.read_id(event._data)
+        if not state["key"]:
+            empty = card.empty_card(text.CARD_WAITING)
+            return (empty, None, *self._extras(None, None, state))
+        ask = self._ask(state, (policy, budget, cut, score))
+        opened = self._reopen(state)
+        decoded = self.session.decode(opened, ask)
+        if decoded.row(selected) is None:
+            selected = None
+        detail = self._card(opened, decoded, ask, selected)
+        return (detail, selected, *self._extras(decoded, selected, state))
+
+    @sentences
+    def on_draw(
+        self, state: State, policy: Any, budget: Any, cut: Any, score: Any, event: gr.EventData
+    ) -> tuple[Any, ...]:
+        """Mask what is inside a drawn box, and select it."""
+        opened = self._reopen(state)
+        box = events.read_box(event._data, opened.scene.image_size)
+        state = self._with_boxes(state, [(box, -1)])
+        new = len(opened.scene) + len(state["drawn"])
+        return self._with_state(opened, state, new, (policy, budget, cut, score), select=new)
+
+    @sentences
+    def on_move(
+        self, state: State, policy: Any, budget: Any, cut: Any, score: Any, event: gr.EventData
+    ) -> tuple[Any, ...]:
+        """Move or resize a drawn box; it stays selected."""
+        opened = self._reopen(state)
+        box = events.read_box(event._data, opened.scene.image_size)
+        moved = events.read_id(event._data)
+        at = (moved or 0) - len(opened.scene) - 1
+        drawn = tuple(box if i == at else old for i, old in enumerate(state["drawn"]))
+        state = {**state, "drawn": drawn}
+        return self._with_state(opened, state, moved, (policy, budget, cut, score))
+
+    @sentences
+    def on_remove(
+        self, state: State, policy: Any, budget: Any, cut: Any, score: Any, event: gr.EventData
+    ) -> tuple[Any, ...]:
+        """Forget a drawn box."""
+        opened = self._reopen(state)
+        first = len(opened.scene) + 1
+        gone = (events.read_id(event._data) or 0) - first
+        state = without_box(state, gone, first)
+        return self._with_state(opened, state, None, (policy, budget, cut, score), select=0)
+
+    @sentences
+    def on_by_hand(
+        self, state: State, selected: int | None, choice: Any, *controls: Any
+    ) -> tuple[Any, ...]:
+        """Set the selected object's grid, or leave it to the policy again."""
+        if not state["key"] or selected is None:
+            return self._skip()
+        grid = events.read_grid(choice)
+        kept = {i: g for i, g in state["by_hand"] if i != selected}
+        if grid is not None:
+            kept[selected] = grid
+        state = {**state, "by_hand": tuple(sorted(kept.items()))}
+        return self._with_state(self._reopen(state), state, selected, controls)
+
+    @sentences
+    def on_label(
+        self, state: State, selected: int | None, name: Any, *controls: Any
+    ) -> tuple[Any, ...]:
+        """Say what a drawn box holds."""
+        if not state["key"] or selected is None:
+            return self._skip()
+        opened = self._reopen(state)
+        at = selected - len(opened.scene) - 1
+        if not 0 <= at < len(state["drawn"]):
+            return self._skip()
+        label = truth.label_of(str(name), self.session.predictor().categories)
+        labels = [*state["labels"], *[-1] * (len(state["drawn"]) - len(state["labels"]))]
+        labels[at] = label
+        state = {**state, "labels": tuple(labels)}
+        return self._with_state(opened, state, selected, controls)
+
+    @sentences
+    def on_every(
+        self, state: State, selected: int | None, every: Any, *controls: Any
+    ) -> tuple[Any, ...]:
+        """Show or hide the classes that the weights do not vouch for."""
+        state = {**state, "every": every is True}
+        if not state["key"]:
+            return (gr.skip(), gr.skip(), state, gr.skip(), *[gr.skip()] * 3)
+        return self._with_state(self._reopen(state), state, selected, controls)
+
+    @sentences
+    def on_truth(
+        self, state: State, selected: int | None, path: Any, *controls: Any
+    ) -> tuple[Any, ...]:
+        """Load ground truth for the photo, which the oracle and the film strip then use."""
+        opened = self._reopen(state)
+        found = self.session.load_truth(check_uploaded(path), opened, state["name"])
+        state = {**state, "truth": found.key}
+        shown = self._with_state(opened, state, selected, controls)
+        decoded = self.session.decode(opened, self._ask(state, controls))
+        said = text.TRUTH_LOADED.format(
+            file=found.file,
+            count=len(found.annotations),
+            matched=found.count_matches(decoded.instances.boxes_xyxy_px.numpy()),
+        )
+        if found.skipped:
+            said += text.TRUTH_SKIPPED.format(count=found.skipped)
+        return (*shown, _note(said))
+
+    @sentences
+    def on_boxes(
+        self, state: State, selected: int | None, path: Any, *controls: Any
+    ) -> tuple[Any, ...]:
+        """Add the boxes of a COCO file as if they had been drawn."""
+        opened = self._reopen(state)
+        path = check_uploaded(path)
+        rows = truth.read_boxes(path, opened.scene.image_size, state["name"])
+        names = self.session.predictor().categories
+        new = [(box, truth.label_of(name, names)) for box, name, _ in rows]
+        state = self._with_boxes(state, new)
+        said = text.BOXES_LOADED.format(count=len(new), file=Path(path).name)
+        return (*self._with_state(opened, state, selected, controls), _note(said))
+
+    def on_renew(self) -> tuple[Any, ...]:
+        """Make room for another photo."""
+        return self._closed("")
+
+    @sentences
+    def on_json(self, state: State, *controls: Any) -> Any:
+        """Write the result as JSON, the same as ``python -m dynamask predict --json``."""
+        decoded = self._saved(state, controls)[1]
+        facts = result_dict(decoded.instances, file_name=state["name"])
+        data = json.dumps(facts, allow_nan=False, indent=1).encode()
+        return self._file(data, f"{stem(state['name'])}.json")
+
+    @sentences
+    def on_png(self, state: State, *controls: Any) -> Any:
+        """Draw the overlay at the photo's own size."""
+        from dynamask.overlay import draw_overlay
+
+        opened, decoded = self._saved(state, controls)
+        picture = draw_overlay(opened.pixels, decoded.instances)
+        return self._file(encode(picture[..., ::-1], ".png"), f"{stem(state['name'])}.png")
+
+    # -- parts -----------------------------------------------------------------------------
+
+    def _with_boxes(self, state: State, new: list[tuple[events.Box, int]]) -> State:
+        drawn = state["drawn"]
+        labels = [*state["labels"], *[-1] * (len(drawn) - len(state["labels"]))]
+        for box, label in new:
+            drawn = events.add_box(drawn, box)
+            labels.append(label)
+        return {**state, "drawn": drawn, "labels": tuple(labels)}
+
+    def _with_state(
+        self,
+        opened: Any,
+        state: State,
+        selected: int | None,
+        controls: tuple[Any, ...],
+        select: int | None = None,
+    ) -> tuple[Any, ...]:
+        viewer, detail, *extras = self._show(opened, state, selected, controls, select=select)
+        return (viewer, detail, state, selected, *extras)
+
+    @staticmethod
+    def _skip() -> tuple[Any, ...]:
+        return (gr.skip(),) * (SKIP_SHOWN + 2)
+
+
+def _note(sentence: str) -> str:
+    opening = '<p class="dm-muted dm-small" role="status" data-testid="coco-note">'
+    return f"{opening}{escape(sentence)}</p>"

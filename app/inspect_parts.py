@@ -1,0 +1,247 @@
+"""What the Inspect tab's handlers share: from a state and controls to what the page shows."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+
+from app import card, events, overrides, settings, text
+from app.picture import display_jpeg, viewer_value
+from app.session import Ask, Decoded, Opened, Session
+from app.widgets.mask_viewer import MaskViewer
+from dynamask.errors import DynaMaskError, InputError
+
+logger = logging.getLogger(__name__)
+
+State = dict[str, Any]
+
+
+def new_state() -> State:
+    """What one user's page remembers of its photo: a key, a path, a few boxes; never a tensor."""
+    return {
+        "key": None,
+        "path": None,
+        "name": "",
+        "drawn": (),
+        "labels": (),  # of the drawn boxes
+        "by_hand": (),  # (object id, grid)
+        "truth": "",
+        "every": False,
+    }
+
+
+class Sequence:
+    """Rising numbers for answers, so that a page can tell a stale one; also after a restart."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def next(self) -> int:
+        """A number larger than all before: microseconds, below 2^53 as JavaScript needs."""
+        with self._lock:
+            self._last = max(self._last + 1, time.time_ns() // 1000)
+            return self._last
+
+
+class Parts:
+    """The parts of the tab that are no event handlers.
+
+    Args:
+        session: the model and the photos in memory.
+    """
+
+    file: gr.DownloadButton
+    viewer: MaskViewer
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.sequence = Sequence()
+
+    def _open(self, path: str, name: str, controls: tuple[Any, ...]) -> tuple[Any, ...]:
+        number = self.sequence.next()
+        try:
+            opened = self.session.open(path)
+            state = {**new_state(), "key": opened.scene.key, "path": path, "name": name}
+            viewer, detail, *extras = self._show(
+                opened, state, None, controls, select=0, number=number
+            )
+        except DynaMaskError as error:
+            return self._closed(str(error))
+        except Exception:
+            logger.exception("unexpected error while analysing a photo")
+            return self._closed(text.UNEXPECTED)
+        return (
+            {**viewer, "visible": True},
+            detail,
+            state,
+            None,
+            gr.update(value=None, visible="hidden"),
+            gr.update(visible=False, value=""),
+            gr.update(interactive=True),
+            gr.update(interactive=True),
+            gr.update(interactive=True),
+            gr.update(interactive=True),
+            "",
+            *extras,
+        )
+
+    def _closed(self, sentence: str) -> tuple[Any, ...]:
+        """The page without a photo, and with a sentence where one could not be used."""
+        alert = f'<div class="dm-alert" role="alert" data-testid="alert">{escape(sentence)}</div>'
+        off = gr.update(interactive=False)
+        return (
+            gr.update(value=None, visible="hidden"),
+            card.empty_card(text.CARD_WAITING),
+            new_state(),
+            None,
+            gr.update(value=None, visible=True),
+            gr.update(visible=bool(sentence), value=alert),
+            off,
+            off,
+            off,
+            off,
+            "",
+            *self._extras(None, None, new_state()),
+        )
+
+    def _show(
+        self,
+        opened: Opened,
+        state: State,
+        selected: int | None,
+        controls: tuple[Any, ...],
+        select: int | None = None,
+        number: int | None = None,
+    ) -> tuple[Any, ...]:
+        """Viewer, card and what hangs on them; ``select`` is told to the browser.
+
+        ``select`` None keeps the browser's own choice, 0 is none. ``number`` is the answer's place
+        in the sequence, drawn when its event came in.
+        """
+        number = self.sequence.next() if number is None else number
+        ask = self._ask(state, controls)
+        decoded = self.session.decode(opened, ask)
+        value = viewer_value(
+            opened, decoded, name=state["name"], min_score=ask.min_score, select=select
+        )
+        value["seq"] = number
+        if decoded.hidden:
+            value["notices"] = [*value["notices"], self._hidden_line(decoded)]
+        value["photo"] = save_bytes_to_cache(
+            display_jpeg(opened.pixels), "photo.jpg", self.viewer.GRADIO_CACHE
+        )
+        detail = self._card(opened, decoded, ask, selected)
+        return (gr.update(value=value), detail, *self._extras(decoded, selected, state))
+
+    def _card(self, opened: Opened, decoded: Decoded, ask: Ask, selected: int | None) -> str:
+        costs = self.session.predictor().cost_table
+        if selected is None or decoded.row(selected) is None:
+            return card.empty_card()
+        strip = self.session.strip(opened, ask, selected)
+        return card.object_card(decoded, selected, costs, strip, opened.pixels)
+
+    def _extras(
+        self, decoded: Decoded | None, selected: int | None, state: State
+    ) -> tuple[Any, Any, Any]:
+        """The grid by hand, the class of a drawn box, and which budgets matter here."""
+        row = None if decoded is None else decoded.row(selected)
+        if decoded is None or row is None or selected is None:
+            hand, label = gr.update(visible="hidden"), gr.update(visible="hidden")
+        else:
+            chosen = dict(state["by_hand"]).get(selected)
+            hand = gr.update(visible=True, value="auto" if chosen is None else str(chosen))
+            category = int(decoded.instances.labels[row])
+            label = gr.update(visible="hidden")
+            if selected >= decoded.first_drawn:
+                names = decoded.instances.categories
+                known = names[category] if category >= 0 else text.DRAWN_LABEL_NONE
+                label = gr.update(
+                    visible=True, value=known, choices=[text.DRAWN_LABEL_NONE, *names]
+                )
+        reach = ""
+        if decoded is not None:
+            reach = card.reach_line(decoded, self.session.predictor().cost_table)
+        return hand, label, reach
+
+    def _hidden_line(self, decoded: Decoded) -> str:
+        limit = self.session.predictor().metadata.get("shown_min_ap50")
+        shown = f"{limit:g}" if isinstance(limit, (int, float)) else "?"
+        return text.HIDDEN.format(count=decoded.hidden, limit=shown)
+
+    def _share(self, budget: Any) -> float | None:
+        """A budget as a part of an object's cost at 112; None while there is no model."""
+        known = self.session.state == "ready" and isinstance(budget, (int, float))
+        return budget * 1e9 / self.session.predictor().cost_table.exits[-1] if known else None
+
+    def _ask(self, state: State, controls: tuple[Any, ...]) -> Ask:
+        policy, budget, threshold, min_score = controls
+        if policy not in text.POLICIES:
+            raise InputError(text.EVENT_ODD.format(what="one of the policies"))
+        if policy == "oracle" and self.session.truth(state["truth"]) is None:
+            raise InputError(text.TRUTH_NEEDED)
+        if policy == "budget":
+            bounds = self.session.predictor().budget_range()
+            policy = f"budget:{events.read_number(budget, bounds, 'a budget'):.4f}"
+        return Ask(
+            policy=policy,
+            threshold=events.read_number(threshold, settings.THRESHOLD_RANGE, "a mask threshold"),
+            min_score=events.read_number(min_score, settings.MIN_SCORE_RANGE, "a smallest score"),
+            drawn=state["drawn"],
+            drawn_labels=state["labels"],
+            by_hand=state["by_hand"],
+            truth=state["truth"],
+            every_class=state["every"],
+        )
+
+    def _reopen(self, state: State) -> Opened:
+        return self.session.reopen(state["key"], state["path"])
+
+    def _saved(self, state: State, controls: tuple[Any, ...]) -> tuple[Opened, Decoded]:
+        if not state["key"]:
+            raise InputError(text.NOTHING_TO_SAVE)
+        opened = self._reopen(state)
+        return opened, self.session.decode(opened, self._ask(state, controls))
+
+    def _file(self, data: bytes, name: str) -> Any:
+        return gr.update(value=save_bytes_to_cache(data, name, self.file.GRADIO_CACHE))
+
+    def _has_hidden_classes(self) -> bool:
+        return overrides.shown_classes(self.session.predictor()) is not None
+
+
+def without_box(state: State, gone: int, first_drawn: int) -> State:
+    """The state without drawn box number ``gone``; grids by hand move up with their boxes."""
+    left = [i for i in range(len(state["drawn"])) if i != gone]
+    labels = [*state["labels"], *itertools.repeat(-1, len(state["drawn"]) - len(state["labels"]))]
+    removed = first_drawn + gone
+    by_hand = tuple(
+        (i - 1 if i > removed else i, grid) for i, grid in state["by_hand"] if i != removed
+    )
+    return {
+        **state,
+        "drawn": tuple(state["drawn"][i] for i in left),
+        "labels": tuple(labels[i] for i in left),
+        "by_hand": by_hand if 0 <= gone < len(state["drawn"]) else state["by_hand"],
+    }
+
+
+def inwards(value: float, *, up: bool = True) -> float:
+    """Round to the slider's three digits without leaving the range that policies accept."""
+    steps = value * 1000
+    whole = int(steps)
+    return (whole + (1 if up and whole < steps else 0)) / 1000
+
+
+def stem(name: str) -> str:
+    """A file name's stem, fit for a download: letters, digits, dash and underscore."""
+    clean = "".join(c if c.isalnum() or c in "-_" else "-" for c in Path(name).stem)
+    return f"dynamask-{clean[:60] or 'photo'}"

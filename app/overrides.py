@@ -1,0 +1,82 @@
+"""From what a user asked for to the objects and the policy that are decoded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from app.session import Ask
+    from dynamask.config import DynaMaskConfig
+    from dynamask.policies import Policy
+    from dynamask.predictor import Predictor
+    from dynamask.types import Scene
+
+EQUAL = "random:equal"
+
+
+def shown_classes(predictor: Predictor) -> frozenset[str] | None:
+    """Names of the classes that the weights' metadata vouches for; None is all of them."""
+    names = predictor.metadata.get("shown_classes")
+    if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
+        return None
+    return frozenset(names) or None
+
+
+def kept_rows(
+    scene: Scene, first_drawn: int, ask: Ask, predictor: Predictor
+) -> tuple[np.ndarray, int]:
+    """Rows of the scene to decode, and how many were left out for their class alone.
+
+    Args:
+        scene: detector's objects, then drawn ones.
+        first_drawn: id (row + 1) of the first drawn one; these are never left out for a class.
+        ask: the smallest score, and whether every class is shown.
+        predictor: its metadata names the classes.
+    """
+    bright = scene.scores.numpy() >= np.float32(ask.min_score)
+    names = None if ask.every_class else shown_classes(predictor)
+    if names is None:
+        return np.flatnonzero(bright).astype(np.int64), 0
+    known = np.array([name in names for name in predictor.categories])
+    labels = scene.labels.numpy()
+    vouched = known[np.clip(labels, 0, len(known) - 1)] & (labels >= 0)
+    vouched[first_drawn - 1 :] = True
+    rows = np.flatnonzero(bright & vouched).astype(np.int64)
+    return rows, int(bright.sum()) - len(rows)
+
+
+def keep(scene: Scene, rows: np.ndarray) -> Scene:
+    """The scene with only these objects."""
+    import torch
+
+    from dynamask.predictor import keep_objects
+
+    return keep_objects(scene, torch.from_numpy(rows))
+
+
+def with_labels(scene: Scene, first: int, labels: tuple[int, ...]) -> Scene:
+    """The scene with the classes that a user gave to the drawn boxes, from row ``first`` on."""
+    if not labels:
+        return scene
+    known = scene.labels.clone()
+    for row, label in enumerate(labels[: len(scene) - first], start=first):
+        known[row] = label
+    return replace(scene, labels=known)
+
+
+def policy_of(ask: Ask, ids: np.ndarray, config: DynaMaskConfig) -> Policy:
+    """The policy that a user asked for, with the grids set by hand.
+
+    Raises:
+        PolicyError: there is no such policy.
+    """
+    from dynamask.override import ByHandPolicy, EqualRandomPolicy
+    from dynamask.policies import parse_policy
+
+    base = EqualRandomPolicy() if ask.policy == EQUAL else parse_policy(ask.policy, config=config)
+    rows = {int(object_id): row for row, object_id in enumerate(ids)}
+    by_row = {rows[i]: grid for i, grid in ask.by_hand if i in rows}
+    return ByHandPolicy(base, by_row) if by_row else base
