@@ -130,7 +130,10 @@ def leads_out(name: str) -> bool:
     """Whether a member's name is absolute, names a drive or climbs out of the folder."""
     parts = re.split(r"[\\/]", name)
     return bool(
-        name.startswith(("/", "\\")) or re.match(r"^[A-Za-z]:", name) or ".." in parts or "\0" in name
+        name.startswith(("/", "\\"))
+        or re.match(r"^[A-Za-z]:", name)
+        or ".." in parts
+        or "\0" in name
     )
 
 

@@ -27,7 +27,7 @@ from app import export, text
 from app import text_batch as words
 from app.archives import PhotoZip, is_zip, shown, too_large
 from app.picture import encode
-from app.session import Ask, Decoded, Session
+from app.session import Ask, Decoded, Opened, Session
 from app.uploads import read_upload
 from app.video import Video, is_video
 from dynamask.errors import DynaMaskError, InputError

@@ -84,9 +84,7 @@ class CocoFile:
         self._unknown = max(self._ids, default=0) + 1
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
-        self.categories = [
-            {"id": i, "name": n} for i, n in zip(self._ids, categories, strict=True)
-        ]
+        self.categories = [{"id": i, "name": n} for i, n in zip(self._ids, categories, strict=True)]
         self.categories.append({"id": self._unknown, "name": "object"})
 
     def add(self, file_name: str, decoded: Decoded, found: list[dict[str, Any]]) -> None:

@@ -114,7 +114,8 @@ def _mask(decoded: Decoded, row: int, polygons: list[list[int]]) -> str:
     colour = GRID_COLOURS[grid]
     # +0.5: outlines run through pixel centres
     path = "".join(
-        "M" + "L".join(f"{x + 0.5:g} {y + 0.5:g}" for x, y in zip(p[::2], p[1::2], strict=True))
+        "M"
+        + "L".join(f"{x + 0.5:g} {y + 0.5:g}" for x, y in zip(p[::2], p[1::2], strict=True))
         + "Z"
         for p in polygons
     )
@@ -134,9 +135,7 @@ def _objects(decoded: Decoded) -> str:
     if not len(decoded.ids):
         return f"{heading}<p>{escape(words.PAGE_EMPTY)}</p>"
     head = "".join(f"<th scope='col'>{escape(c)}</th>" for c in words.PAGE_COLUMNS)
-    rows = "".join(
-        _row(decoded, row, area) for row, area in enumerate(_areas(decoded))
-    )
+    rows = "".join(_row(decoded, row, area) for row, area in enumerate(_areas(decoded)))
     buttons = (
         f'<p><button type="button" id="all">{escape(words.PAGE_SHOW_ALL)}</button> '
         f'<button type="button" id="none">{escape(words.PAGE_HIDE_ALL)}</button> '

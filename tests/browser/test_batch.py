@@ -1,4 +1,4 @@
-"""The Batch tab in a real Chromium: photos, zips and videos in, one zip out, and a stop that works."""
+"""The Batch tab in a real Chromium: photos, zips and videos in, one zip out, a working stop."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ def start(page: Page, uploads: list[dict]) -> None:
 
 
 def ended(page: Page, state: str = "finished") -> None:
-    expect(page.get_by_test_id("batch")).to_have_attribute(
-        "data-state", state, timeout=PATIENCE_MS
-    )
+    expect(page.get_by_test_id("batch")).to_have_attribute("data-state", state, timeout=PATIENCE_MS)
 
 
 def download(page: Page, folder: Path) -> zipfile.ZipFile:

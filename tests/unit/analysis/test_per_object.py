@@ -29,9 +29,7 @@ def test_agrees_with_full_size_metrics(tiny_predictor) -> None:
     result = agreement(tiny_predictor, scene)
     logits = tiny_predictor.decode_all_grids(scene)
     for row in range(2):
-        masks = [
-            paste_mask(logits[g][0][row], scene.boxes_xyxy_px[row], (120, 160)) for g in GRIDS
-        ]
+        masks = [paste_mask(logits[g][0][row], scene.boxes_xyxy_px[row], (120, 160)) for g in GRIDS]
         for k, mask in enumerate(masks):
             assert result.iou[row, k] == pytest.approx(mask_iou(mask, masks[-1]))
             assert result.boundary_iou[row, k] == pytest.approx(boundary_iou(mask, masks[-1]))

@@ -1,4 +1,4 @@
-"""Batches on a tiny model: bad photos are listed, stopping keeps what is done, zips are complete."""
+"""Batches on a tiny model: bad photos are listed, stopping keeps what is done, zips complete."""
 
 from __future__ import annotations
 

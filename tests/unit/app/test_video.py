@@ -59,13 +59,17 @@ def test_closing_early_ends_the_process(tmp_path: Path) -> None:
     clip.close()  # once more does no harm
 
 
+def read_all(path: Path, every: int) -> None:
+    clip = Video(path, "holiday.mp4", every)
+    try:
+        list(clip.frames())
+    finally:
+        clip.close()
+
+
 def refused(path: Path, said: str, every: int = 1) -> None:
     with pytest.raises(InputError, match=said) as error:
-        clip = Video(path, "holiday.mp4", every)
-        try:
-            list(clip.frames())
-        finally:
-            clip.close()
+        read_all(path, every)
     assert str(path.parent) not in str(error.value)
     assert str(error.value).startswith("Expected ") and str(error.value).endswith(".")
 

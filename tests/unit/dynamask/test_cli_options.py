@@ -60,7 +60,13 @@ def test_evaluate_hears_every_policy(
     from dynamask.training import evaluate
 
     def fake(
-        predictor: object, coco: str, images: str, specs: list[str], boxes: str, *_: object, **__: object
+        predictor: object,
+        coco: str,
+        images: str,
+        specs: list[str],
+        boxes: str,
+        *_: object,
+        **__: object,
     ) -> list[dict[str, Any]]:
         row = {**dict.fromkeys(cli.TABLE), "share": dict.fromkeys(map(str, GRIDS), 0.0)}
         return [{"policy": spec, "boxes": boxes, **row} for spec in specs]
