@@ -50,11 +50,9 @@ def kept_rows(
 
 def keep(scene: Scene, rows: np.ndarray) -> Scene:
     """The scene with only these objects."""
-    import torch
-
     from dynamask.predictor import keep_objects
 
-    return keep_objects(scene, torch.from_numpy(rows))
+    return keep_objects(scene, rows)
 
 
 def with_labels(scene: Scene, first: int, labels: tuple[int, ...]) -> Scene:

@@ -394,8 +394,14 @@ class Predictor:
         return {name: level.to(self.device) for name, level in pyramid.items()}
 
 
-def keep_objects(scene: Scene, rows: Tensor) -> Scene:
-    """Return a scene of only the given objects, in the given order; the pyramid is shared."""
+def keep_objects(scene: Scene, rows: Tensor | np.ndarray) -> Scene:
+    """Return a scene of only the given objects, in the given order; the pyramid is shared.
+
+    Args:
+        scene: N objects.
+        rows: (M,) int64 indices of those to keep.
+    """
+    rows = torch.as_tensor(rows)
     return replace(
         scene,
         boxes_xyxy_px=scene.boxes_xyxy_px[rows],
