@@ -139,14 +139,14 @@ def _analysis(session: Session, opened: Opened, ask: Ask) -> dict[str, Any]:
     path = budget_path(selection.probabilities, costs.exit_macs(pays_switch=True))
     objects = []
     for row, object_id in enumerate(decoded.ids):
-        box = [round(float(v), 2) for v in instances.boxes_xyxy_px[row]]
+        x1, y1, x2, y2 = (float(v) for v in instances.boxes_xyxy_px[row])
         p = selection.probabilities[row]
         objects.append(
             {
                 "id": int(object_id),
                 "category": instances.category(row),
                 "score": round(float(instances.scores[row]), 4),
-                "bbox": [box[0], box[1], round(box[2] - box[0], 2), round(box[3] - box[1], 2)],
+                "bbox": [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)],  # as /predict has it
                 "grid": int(selection.grids[row]),
                 "probabilities": {str(g): float(v) for g, v in zip(GRIDS, p, strict=True)},
                 "grids": {

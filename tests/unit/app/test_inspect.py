@@ -219,7 +219,7 @@ def test_limits_reach_gradio(tiny_predictor: Predictor) -> None:
     assert demo.max_threads and demo._queue.max_size == settings.QUEUE_SIZE
     assert demo.analytics_enabled is False
     public = {fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public"}
-    assert public == {"predict", "decode", "health"}
+    assert public == {"predict", "decode", "analyze", "health"}
 
 
 @pytest.mark.parametrize("path", [None, "", 7, "/etc/passwd", "../x.png", "a\0b"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from app.session import Decoded, Opened
 from dynamask.config import GRIDS, preset
 from dynamask.cost import cost_table
 from dynamask.palette import UNKNOWN_CLASS
+from dynamask.strip import Frame, Strip
 from dynamask.types import Instances, Scene, Selection
 
 NASTY = '<img src=x onerror="alert(1)">'
@@ -147,16 +149,26 @@ def test_nothing_found_says_what_to_do() -> None:
 
 def test_drawn_boxes_have_no_class_or_score() -> None:
     decoded = make([[0, 0, 20, 20], [30, 0, 60, 30]])
-    decoded = Decoded(decoded.instances, decoded.ids, first_drawn=2)
+    unknown = replace(decoded.instances, labels=torch.tensor([0, -1]))
+    decoded = Decoded(unknown, decoded.ids, first_drawn=2)
     found, drawn = value(decoded)["objects"]
     assert (found["drawn"], found["name"]) == (False, "person")
-    assert found["class_colour"] != drawn["class_colour"] == UNKNOWN_CLASS
+    assert found["colours"]["class"] != drawn["colours"]["class"] == UNKNOWN_CLASS
+    assert drawn["colours"]["score"] == UNKNOWN_CLASS != found["colours"]["score"]
     assert (drawn["drawn"], drawn["name"], drawn["score"]) == (True, "drawn box", None)
+
+
+def square_strip() -> Strip:
+    """A square of 20 px that every grid sees alike."""
+    mask = np.ones((20, 20), dtype=bool)
+    frames = (Frame(g, mask, np.zeros((g, g), np.float32), 7 * g, 1.5, 1.0, 1.0) for g in GRIDS)
+    return Strip((0, 0), tuple(frames))
 
 
 def test_names_are_text_in_the_card() -> None:
     decoded = make([[0, 0, 20, 20]], names=(NASTY,))
-    shown = object_card(decoded, 1, cost_table(preset("effnet_lite0_fpn")))
+    costs = cost_table(preset("effnet_lite0_fpn"))
+    shown = object_card(decoded, 1, costs, square_strip(), opened().pixels)
     assert NASTY not in shown and "<img" not in shown
     assert "&lt;img src=x" in shown
     assert "400 px²" in shown and 'data-grid="14"' in shown
