@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.figure_text import plain_text
 from dynamask.config import GRIDS
 
 MIN_IOU = 0.3
@@ -153,7 +154,7 @@ def tracks_figure(tracks: Sequence[Track], names: Sequence[str], title: str) -> 
     data = []
     for place, track in enumerate(longest):
         known = 0 <= track.label < len(names)
-        name = _plain(names[track.label] if known else "object")
+        name = plain_text(names[track.label] if known else "object")
         # a small step apart, so that tracks at the same grid do not hide each other
         shift = 2 ** (0.018 * (place - (len(longest) - 1) / 2))
         data.append(
@@ -172,7 +173,7 @@ def tracks_figure(tracks: Sequence[Track], names: Sequence[str], title: str) -> 
     return {
         "data": data,
         "layout": {
-            "title": {"text": _plain(title)},
+            "title": {"text": plain_text(title)},
             "xaxis": {"title": {"text": "time, s"}},
             "yaxis": {
                 "title": {"text": "grid"},
@@ -184,7 +185,3 @@ def tracks_figure(tracks: Sequence[Track], names: Sequence[str], title: str) -> 
             "showlegend": True,
         },
     }
-
-
-def _plain(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,4 +1,4 @@
-"""Headers that every answer of the server carries, and its two plain health routes.
+"""Headers that every answer of the server carries, its two plain health routes, and plotly.js.
 
 Gradio sends none of these headers. Its page has inline scripts and compiles templates with
 ``new Function``, so scripts cannot be locked down further than to this server; everything else is.
@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.plotly_js import plotly_route
 from app.session import Session
 from app.uploads import MIN_FREE_BYTES
 
@@ -110,4 +111,4 @@ def health_routes(session: Session) -> list[Route]:
 def app_settings(session: Session | None = None) -> dict[str, Any]:
     """``app_kwargs`` of ``Blocks.launch``."""
     routes = [] if session is None else health_routes(session)
-    return {"middleware": [Middleware(SecurityHeaders)], "routes": routes}
+    return {"middleware": [Middleware(SecurityHeaders)], "routes": [*routes, plotly_route()]}

@@ -25,18 +25,21 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path, *options: str) -> Iterator[str]:
+def serving(folder: Path, *options: str, script: str | None = None) -> Iterator[str]:
     """Run ``python -m app`` on the bundled weights; yields its address.
 
     Args:
         folder: for the log and Gradio's temporary files.
         options: more of the command line.
+        script: a page of another kind, run with the port instead.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(folder / "gradio")}
     log = folder / "app.log"
     command = [sys.executable, "-m", "app", "--port", str(port), *options]
+    if script:
+        command = [sys.executable, script, str(port), *options]
     with log.open("wb") as sink:
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=sink, stderr=subprocess.STDOUT

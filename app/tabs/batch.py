@@ -8,7 +8,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from html import escape
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,7 @@ from app.batch_job import MAX_EVERY, MAX_PHOTOS, BatchJob, Step, describe, open_
 from app.session import Ask, Session
 from app.video import MAX_FRAMES, MAX_SECONDS
 from app.widgets.photo_input import check_uploaded
-
-if find_spec("app.widgets.plotly_view"):
-    from app.widgets.plotly_view import PlotlyView
-else:  # the page without its plots
-    PlotlyView = None
+from app.widgets.plotly_view import PlotlyView
 from dynamask.errors import DynaMaskError, InputError
 
 logger = logging.getLogger(__name__)
@@ -115,7 +110,7 @@ class BatchTab:
                 )
                 with gr.Column(visible="hidden") as self.tracks:
                     self.flicker = gr.HTML(elem_id="dm-batch-flicker")
-                    self.plot = (PlotlyView or gr.JSON)(
+                    self.plot = PlotlyView(
                         tracks_figure([], (), words.BATCH_TRACKS),
                         elem_id="dm-batch-tracks",
                         label=words.BATCH_TRACKS,

@@ -55,6 +55,7 @@ function mark() {
     row.classList.toggle('faded', dimmed.has(Number(row.dataset.grid)));
     if (on) intoView(row);
   }
+  tellSelected();
 }
 
 function intoView(row) { // scrolls the table only, never the page

@@ -28,6 +28,7 @@ _SCRIPTS = (
     "mask_viewer_draw.js",
     "mask_viewer_filter.js",
     "mask_viewer_words.js",
+    "mask_viewer_link.js",
     "mask_viewer.js",
 )
 

@@ -6,7 +6,7 @@ let left = { classes: new Set(), sizes: new Set(), grids: new Set() }; // what i
 let leastScore = 0;
 
 function isShown(object) {
-  if (!object) return false;
+  if (!object || (picked && !picked.has(object.id))) return false;
   for (const [kind, of] of Object.entries(FILTERS)) if (left[kind].has(of(object))) return false;
   return object.score === null || object.score >= leastScore;
 }
@@ -17,6 +17,7 @@ const isFiltered = () => [...byId.values()].some((o) => !isShown(o));
 function resetFilter() {
   left = { classes: new Set(), sizes: new Set(), grids: new Set() };
   leastScore = 0;
+  picked = null;
 }
 
 function writeFilter() {

@@ -1,0 +1,93 @@
+// What a plot tells, and what it hears (joined with plotly_view.js).
+//
+// Events of the document, for what is about the same photo; none of them makes a request:
+//   dm-select  {id, source}   an object was chosen, or none (null)
+//   dm-visible {ids}          the objects that the picture's filters leave
+//   dm-pick    {ids, source}  only these are wanted in the picture; null is all
+//   dm-ask     {}             somebody new wants to hear the first two
+
+function say(name, detail) {
+  document.dispatchEvent(new CustomEvent(name, { detail: { ...detail, source: root } }));
+}
+
+function hear(name, handle) {
+  const listener = (event) => {
+    if (!root.isConnected) document.removeEventListener(name, listener);
+    else if (event.detail && event.detail.source !== root) handle(event.detail);
+  };
+  document.addEventListener(name, listener);
+}
+
+function pointId(point) {
+  const ids = pointIds[point.curveNumber];
+  return ids ? ids[point.pointNumber] ?? null : null;
+}
+
+const ends = (span) => (Array.isArray(span) && span.length === 2 && span.every(Number.isFinite) ? span.slice() : null);
+
+function rangeOf(event) {
+  const loop = event.lassoPoints;
+  if (!event.range && !loop) return null;
+  const pick = (axis) => {
+    const values = event.range ? event.range[axis] : loop[axis];
+    return Array.isArray(values) && values.every(Number.isFinite) ? [Math.min(...values), Math.max(...values)] : null;
+  };
+  return { x: ends(pick('x')), y: ends(pick('y')) };
+}
+
+function clearBrush() {
+  brushed = null;
+  if (props.linked) say('dm-pick', { ids: null });
+  trigger('select', { kind: 'clear', ids: [], more: false, mark: null, range: null });
+  draw();
+}
+
+function listen() {
+  target.on('plotly_click', (event) => {
+    const point = event.points && event.points[0];
+    if (!point) return;
+    const id = pointId(point), mark = isPlain(point.customdata) ? point.customdata : null;
+    if (id === null && !mark) return;
+    if (id !== null) {
+      chosen = new Set([id]);
+      if (props.linked) say('dm-select', { id });
+      draw();
+    }
+    trigger('select', { kind: 'click', ids: id === null ? [] : [id], more: false, mark, range: null });
+  });
+  target.on('plotly_selected', (event) => {
+    if (running || !event || (!event.range && !event.lassoPoints)) return;
+    const ids = [...new Set(event.points.map(pointId).filter((id) => id !== null))];
+    const more = ids.length > MAX_IDS, kind = event.lassoPoints ? 'lasso' : 'box';
+    trigger('select', { kind, ids: more ? [] : ids, more, mark: null, range: rangeOf(event) });
+    if (!props.linked) brushed = new Set(ids);
+    else if (ids.length) say('dm-pick', { ids });
+    draw();
+  });
+  target.on('plotly_doubleclick', clearBrush);
+}
+
+if (props.linked) {
+  hear('dm-select', ({ id }) => {
+    const now = wholeId(id);
+    if (chosen.size === (now === null ? 0 : 1) && (now === null || chosen.has(now))) return;
+    chosen = new Set(now === null ? [] : [now]);
+    draw();
+  });
+  hear('dm-visible', ({ ids }) => {
+    visible = Array.isArray(ids) ? new Set(ids) : null;
+    draw();
+  });
+}
+
+let width = 0;
+new ResizeObserver(() => { // also tells when a hidden tab or section is shown
+  if (stage.clientWidth && stage.clientWidth !== width) { width = stage.clientWidth; draw(); }
+}).observe(stage);
+let dark = isDark();
+new MutationObserver(() => {
+  if (isDark() !== dark) { dark = isDark(); draw(); }
+}).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+watch('value', update);
+update();
+if (props.linked) say('dm-ask', {});
