@@ -75,7 +75,9 @@ class Filters:
         Args:
             with_grids: False leaves the grid filter out, for reading rows before ``g`` exists.
         """
-        parts, params = ["policy = ?", "boxes = ?"], [self.policy, self.boxes]
+        # at the detector's boxes an object that was not found has no grid
+        parts = ["policy = ?", "boxes = ?", "grid IS NOT NULL"]
+        params: list[Any] = [self.policy, self.boxes]
         for column, values in (
             ("category", self.categories),
             ("g", self.grids if with_grids else None),
@@ -203,8 +205,19 @@ def policies(run: Queryable) -> pd.DataFrame:
     )
 
 
+_TABLES = {
+    "objects": "part-*",
+    "detections": "detections-*",
+    "truths": "truths-*",
+    "photos": "photos-*",
+    "problems": "problems*",  # of the annotation file, and of each shard's photos
+}
+
+
 class Folder:
     """A run folder read through DuckDB: the table ``objects`` over ``part-*.parquet``.
+
+    ``detections``, ``truths``, ``photos`` and ``problems`` are there where the run has them.
 
     Args:
         path: the run folder, with manifest.json and at least one shard.
@@ -226,8 +239,8 @@ class Folder:
             ) from error
         self._base = duckdb.connect(config={"memory_limit": "1GB", "threads": 2})
         self.empty = True
-        for table, pattern in (("objects", "part"), ("detections",) * 2, ("truths",) * 2):
-            shards = sorted(str(p) for p in self.path.glob(f"{pattern}-*.parquet"))
+        for table, pattern in _TABLES.items():
+            shards = sorted(str(p) for p in self.path.glob(f"{pattern}.parquet"))
             if shards:
                 files = ", ".join("'" + s.replace("'", "''") + "'" for s in shards)
                 sql = f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{files}])"  # noqa: S608

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.schema import LARGE_PX2, SCHEMA_VERSION, SIZE_BINS, SMALL_PX2, to_arrow
 from dynamask.categories import COCO_CATEGORIES
 from dynamask.config import GRIDS, preset
 from dynamask.cost import cost_table
 
 PRESET = "effnet_lite2_fpn"
 POLICIES = ("msm", "size", "fixed:14", "fixed:28", "fixed:56", "fixed:112", "oracle")
-SIZE_EDGES_PX2 = (32.0**2, 96.0**2)
 _SIZE_THRESHOLDS_PX = (40.0, 110.0, 260.0)
 
 
@@ -68,13 +68,12 @@ def invent_objects(objects: int, photos: int, seed: int = 0) -> pd.DataFrame:
             "box_y": (rng.random(objects) * 200).astype(np.float32),
             "box_w": side.astype(np.float32),
             "box_h": side.astype(np.float32),
-            "size_bin": np.array(["small", "medium", "large"])[
-                np.searchsorted(SIZE_EDGES_PX2, area)
-            ],
+            "size_bin": np.array(SIZE_BINS)[np.searchsorted((SMALL_PX2, LARGE_PX2), area, "right")],
             "boundary_length_px": perimeter.astype(np.float32),
             "compactness": compact.astype(np.float32),
             "score": np.nan,
             "matched": False,
+            "detection_id": pd.array([None] * objects, dtype="Int64"),
             "match_iou": np.nan,
             "error": None,
             "encode_ms": np.float32(40),
@@ -136,7 +135,6 @@ def write_run(
         policies: rows to write.
         shard_objects: objects per shard.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = Path(path)
@@ -147,11 +145,9 @@ def write_run(
         if not len(part):
             break
         rows = pd.concat([with_policy(part, p) for p in policies], ignore_index=True)
-        table = pa.Table.from_pandas(rows, preserve_index=False)
-        if pa.types.is_null(table.schema.field("error").type):
-            place = table.schema.get_field_index("error")
-            table = table.set_column(place, "error", pa.nulls(len(rows), pa.string()))
-        pq.write_table(table, path / f"part-{number:05d}.parquet", compression="zstd")
+        pq.write_table(
+            to_arrow(rows, "part"), path / f"part-{number:05d}.parquet", compression="zstd"
+        )
     (path / "manifest.json").write_text(json.dumps(invent_manifest(objects, photos, policies)))
     return path
 
@@ -159,7 +155,7 @@ def write_run(
 def invent_manifest(objects: int, photos: int, policies: tuple[str, ...]) -> dict[str, Any]:
     """The manifest of a finished invented run."""
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "state": "done",
         "name": f"synthetic-{objects}",
         "weights": "synthetic",
