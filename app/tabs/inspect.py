@@ -9,6 +9,7 @@ import gradio as gr
 from app import card, settings, text
 from app.inspect_handlers import Handlers
 from app.inspect_parts import State, new_state
+from app.inspect_plots import PhotoPlots
 from app.widgets.budget_slider import BudgetSlider
 from app.widgets.mask_viewer import MaskViewer
 from app.widgets.photo_input import PhotoInput
@@ -49,6 +50,8 @@ class InspectTab(Handlers):
                 self.viewer = MaskViewer(
                     visible="hidden", elem_id="dm-viewer", photo_input="#dm-photo"
                 )
+                self.plots = PhotoPlots(self.session)
+                self.plots.build()
                 self._build_coco()
                 self._build_examples()
             with gr.Column(elem_id="dm-side", scale=1):
@@ -191,6 +194,7 @@ class InspectTab(Handlers):
         self.budget.input(self.on_budget, known, explained, **again)
         self._wire_events(controls, drawn, opened, extras)
         self._wire_choices(controls, drawn)
+        self.plots.wire(self.viewer, self.state, controls)
         for button, handler in ((self.save_png, self.on_png), (self.save_json, self.on_json)):
             button.click(handler, [self.state, *controls], self.file, **QUIET, **MODEL).success(
                 None, js=SAVE_JS, api_visibility="private"

@@ -13,6 +13,7 @@ let chosen = new Set(); // ids with a ring
 let brushed = null; // ids inside this plot's own brush, of a plot that is linked to nothing
 let visible = null; // ids that the picture's filters leave
 let mode = matchMedia('(pointer: coarse)').matches ? false : 'select'; // a finger scrolls the page
+let brushable = true; // a figure without ids and marks has only zoom
 let running = false, again = false, wired = false, drawn = false;
 
 function loadPlotly() { // once per page, and only when a plot is seen
@@ -70,9 +71,8 @@ function writeWords(value) {
   find('foot').hidden = !figure;
   const spoken = [value && value.alt, find('title').textContent, note].filter(Boolean);
   target.setAttribute('aria-label', (spoken.join('. ') || 'Plot') + '. Its numbers are in the table below it.');
-  const brushable = Boolean(figure) && figure.data.some((trace) => trace.customdata || trace.ids);
+  brushable = !figure || figure.data.some((trace) => trace.customdata || trace.ids);
   for (const button of root.querySelectorAll('[data-mode="select"], [data-mode="lasso"]')) button.hidden = !brushable;
-  if (!brushable && (mode === 'select' || mode === 'lasso')) setMode('zoom', false);
   markMode();
   if (find('numbers').open) writeNumbers();
 }
@@ -115,7 +115,7 @@ function composed() {
   const data = figure.data.map((trace, index) => faded(recoloured(trace, look), pointIds[index]));
   const layout = dressed(figure.layout || {}, look, stage.clientWidth, height);
   layout.uirevision = layout.uirevision || find('title').textContent || 'plot'; // a zoom outlives new numbers
-  layout.dragmode = mode;
+  layout.dragmode = dragMode();
   layout.clickmode = 'event';
   layout.selections = brushed && target.layout ? target.layout.selections || [] : [];
   layout.newselection = { line: { color: look.ink, width: 1.5 } };
@@ -161,15 +161,11 @@ async function draw() {
 
 // -- tools and the table of numbers --------------------------------------------------------
 
-function setMode(next, redraw = true) {
-  mode = next;
-  markMode();
-  if (redraw) draw();
-}
+const dragMode = () => (mode && !brushable ? 'zoom' : mode);
 
 function markMode() {
   for (const button of root.querySelectorAll('[data-mode]')) {
-    button.setAttribute('aria-pressed', String(button.dataset.mode === mode));
+    button.setAttribute('aria-pressed', String(button.dataset.mode === dragMode()));
   }
 }
 
@@ -202,7 +198,11 @@ function writeNumbers() {
 
 find('numbers').addEventListener('toggle', () => { if (find('numbers').open && figure) writeNumbers(); });
 for (const button of root.querySelectorAll('[data-mode]')) {
-  button.addEventListener('click', () => setMode(mode === button.dataset.mode ? false : button.dataset.mode));
+  button.addEventListener('click', () => {
+    mode = dragMode() === button.dataset.mode ? false : button.dataset.mode;
+    markMode();
+    if (drawn) window.Plotly.relayout(target, { dragmode: dragMode() });
+  });
 }
 find('reset').addEventListener('click', async () => {
   if (!drawn) return;

@@ -63,11 +63,11 @@ function titles(layout) { // the title leaves the plot: beside it, it can wrap a
 function dressed(layout, look, width, height) {
   const out = recoloured(layout, look);
   delete out.title;
-  const narrow = width < NARROW, margin = { l: 60, r: 16, b: 50, ...out.margin };
+  const narrow = width < NARROW, margin = { l: 60, r: 16, ...out.margin };
   out.width = width;
   out.height = height;
   out.autosize = false;
-  out.margin = { ...margin, l: narrow ? Math.min(margin.l, 46) : margin.l, r: narrow ? 8 : margin.r, t: 14 };
+  out.margin = { ...margin, l: narrow ? Math.min(margin.l, 46) : margin.l, r: narrow ? 8 : margin.r, t: 14, b: 36 };
   out.paper_bgcolor = 'rgba(0,0,0,0)';
   out.plot_bgcolor = 'rgba(0,0,0,0)';
   out.font = { family: getComputedStyle(root).fontFamily, size: narrow ? 11 : 12, ...out.font, color: look.ink };
