@@ -7,15 +7,19 @@ in the browser, see ``widgets/plotly_view_link.js``.
 
 from __future__ import annotations
 
+import logging
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from analysis import photo_figures as draw
+from app import events, text
 from app import text_plots as words
+from app.inside_pictures import inside_value
 from app.inspect_parts import Parts, State
 from app.picture import object_name
+from app.widgets.inside_view import InsideView
 from app.widgets.mask_viewer import MaskViewer
 from app.widgets.plotly_view import PlotlyView
 from dynamask.errors import DynaMaskError
@@ -24,20 +28,22 @@ if TYPE_CHECKING:
     from app.session import Decoded, Opened
 
 
+logger = logging.getLogger(__name__)
+
 HEIGHT = 340  # px
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 MODEL = {"concurrency_limit": 1, "concurrency_id": "model"}  # a photo may have to be encoded again
 
 
 class PhotoPlots(Parts):
-    """The section below the picture.
+    """The two sections below the picture: plots of all objects, and one object seen from inside.
 
     Args:
         session: the model and the photos in memory.
     """
 
     def build(self) -> None:
-        """Lay the section out inside the current context."""
+        """Lay the sections out inside the current context."""
         with gr.Accordion(words.PHOTO_PLOTS, elem_id="dm-photo-plots"):
             about = f'<p class="dm-muted dm-small">{escape(words.PHOTO_PLOTS_ABOUT)}</p>'
             gr.HTML(about, elem_classes="dm-bare")
@@ -45,6 +51,8 @@ class PhotoPlots(Parts):
                 self.grids = self._view("dm-plot-grids")
                 self.odds = self._view("dm-plot-odds")
             self.budget = self._view("dm-plot-budget")
+        with gr.Accordion(words.INSIDE, open=False, elem_id="dm-inside"):
+            self.inside = InsideView(elem_classes="dm-bare")
 
     @staticmethod
     def _view(elem_id: str) -> PlotlyView:
@@ -73,6 +81,40 @@ class PhotoPlots(Parts):
             **QUIET,
             **MODEL,
         )
+        self.inside.select(
+            self.on_inside,
+            [state, *controls],
+            self.inside,
+            trigger_mode="multiple",
+            **QUIET,
+            **MODEL,
+        )
+
+    # it names each control, since Gradio looks for the event among named arguments
+    def on_inside(
+        self, state: State, policy: Any, budget: Any, cut: Any, score: Any, event: gr.EventData
+    ) -> Any:
+        """Pictures of what the model sees of an object."""
+        number = self.sequence.next()
+        object_id = None
+        try:
+            object_id = events.read_id(event._data)
+            if object_id is None or not state["key"]:
+                return gr.skip()
+            opened = self._reopen(state)
+            ask = self._ask(state, (policy, budget, cut, score))
+            decoded = self.session.decode(opened, ask)
+            row = decoded.row(object_id)
+            if row is None:
+                return gr.skip()
+            inside = self.session.inside(opened, ask, object_id)
+            shown = inside_value(inside, opened.pixels, object_name(decoded, row))
+        except DynaMaskError as error:
+            shown = {"problem": str(error)}
+        except Exception:
+            logger.exception("unexpected error inside the model")
+            shown = {"problem": text.UNEXPECTED}
+        return {**shown, "id": object_id, "seq": number}
 
     def on_picture(self, state: State, *controls: Any) -> tuple[Any, Any, Any]:
         """Draw the photo that is now shown; empty plots where there is none."""

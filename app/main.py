@@ -16,7 +16,7 @@ from app.session import Session
 from app.tabs.batch import BatchTab
 from app.tabs.inspect import InspectTab
 from app.theme import CSS_FILE, make_theme
-from app.widgets import mask_viewer, plotly_view
+from app.widgets import inside_view, mask_viewer, plotly_view
 
 HEADER = f"<h1>{escape(text.TITLE)}</h1><p>{escape(text.TAGLINE)}</p>"
 
@@ -63,7 +63,7 @@ def launch_settings(
         "theme": make_theme(),
         "css": "\n".join(
             Path(path).read_text(encoding="utf-8")
-            for path in (CSS_FILE, mask_viewer.CSS_FILE, plotly_view.CSS_FILE)
+            for path in (CSS_FILE, *(w.CSS_FILE for w in (mask_viewer, plotly_view, inside_view)))
         ),
         "max_file_size": settings.MAX_FILE_SIZE,
         "allowed_paths": [],

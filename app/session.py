@@ -26,6 +26,7 @@ from dynamask.errors import DynaMaskError, InputError, WeightsError
 
 if TYPE_CHECKING:
     from dynamask.detectors import Detector
+    from dynamask.inside import Inside
     from dynamask.predictor import Predictor
     from dynamask.redecode import MaskStore
     from dynamask.strip import Strip
@@ -352,3 +353,16 @@ class Session:
             key,
             lambda: film_strip(self.predictor(), scene, row, threshold=ask.threshold, truth=mask),
         )
+
+    def inside(self, opened: Opened, ask: Ask, object_id: int) -> Inside:
+        """What the model sees of one object; computed once, then kept.
+
+        Raises:
+            InputError: there is no such object.
+        """
+        from dynamask.inside import look_inside
+
+        scene, row = self.full_scene(opened, ask), object_id - 1
+        box, label = scene.boxes_xyxy_px[row : row + 1], scene.labels[row : row + 1]
+        key = (opened.scene.key, "inside", box.numpy().tobytes(), tuple(label.tolist()))
+        return self.strips.compute(key, lambda: look_inside(self.predictor(), scene, row))

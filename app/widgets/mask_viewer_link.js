@@ -1,12 +1,14 @@
 // The picture and the plots of its objects (joined with mask_viewer_draw.js); what the document's
 // events mean is said in plotly_view_link.js.
 
-let told = null; // the selection that others know
+let told = ''; // the selection that others know
 let picked = null; // ids that a plot's brush keeps
 
-function tellSelected() {
-  if (told === selected) return;
-  told = selected;
+function tellSelected() { // also when the selected object has moved or is called something else
+  const object = byId.get(selected);
+  const now = object ? [view.key, selected, object.box, object.name].join() : '';
+  if (told === now) return;
+  told = now;
   document.dispatchEvent(new CustomEvent('dm-select', { detail: { id: selected, source: root } }));
 }
 
@@ -27,4 +29,4 @@ hearOthers('dm-pick', ({ ids }) => {
   picked = all ? null : new Set(ids);
   applyFilter();
 });
-hearOthers('dm-ask', () => { told = undefined; tellSelected(); tellVisible(); });
+hearOthers('dm-ask', () => { told = null; tellSelected(); tellVisible(); });
