@@ -12,6 +12,9 @@ from analysis.selection import AREA_BINS_PER_DECADE
 from dynamask.config import GRIDS
 from dynamask.errors import InputError
 
+MAX_IDS = 5000
+"""Points of a brush that are named one by one."""
+
 
 @dataclass(frozen=True)
 class Changed:
@@ -75,6 +78,11 @@ def read_mark(mark: Any, filters: Filters) -> tuple[str, list[Any], str, Changed
         elif name == "category" and isinstance(value, str):
             parts.append("category::VARCHAR = ?")
             params.append(value)
+        elif name == "ids":
+            if not isinstance(value, list) or not 0 < len(value) <= MAX_IDS:
+                raise _unknown(mark)
+            parts.append("annotation_id IN (SELECT unnest(?::BIGINT[]))")
+            params.append([int(v) for v in _numbers(mark, value, len(value))])
         elif name == "id":
             parts.append("annotation_id = ?")
             params.append(int(_numbers(mark, [value], 1)[0]))

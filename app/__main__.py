@@ -72,7 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
     host = "0.0.0.0" if args.public else args.host  # noqa: S104 - asked for
     try:
-        build_app(session).launch(**launch_settings(host, args.port, session=session, mcp=args.mcp))
+        build_app(session, public=args.public).launch(
+            **launch_settings(host, args.port, session=session, mcp=args.mcp)
+        )
     except OSError as error:
         print(f"Expected to listen on {host}:{args.port}, {error}; try --port.", file=sys.stderr)
         return 2

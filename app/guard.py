@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from html import escape
 from typing import Any
@@ -32,6 +32,22 @@ def sentences(
             return handler(*args, **kwargs)
         except DynaMaskError as error:
             raise gr.Error(clean(str(error)), title="", print_exception=False) from None
+        except Exception:
+            logger.exception("unexpected error in %s", handler.__name__)
+            raise gr.Error(text.UNEXPECTED, title="", print_exception=False) from None
+
+    return wrapped
+
+
+def streaming(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """As :func:`sentences`, for a listener that yields several answers."""
+
+    @wraps(handler)
+    def wrapped(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        try:
+            yield from handler(*args, **kwargs)
+        except DynaMaskError as error:
+            raise gr.Error(escape(str(error)), title="", print_exception=False) from None
         except Exception:
             logger.exception("unexpected error in %s", handler.__name__)
             raise gr.Error(text.UNEXPECTED, title="", print_exception=False) from None

@@ -12,13 +12,13 @@ from typing import Any
 
 import gradio as gr
 
-from app import card, events, text, truth
+from app import card, events, text, text_dataset, truth
 from app.guard import sentences
 from app.inspect_parts import Parts, State, inwards, stem, without_box
 from app.picture import encode
 from app.widgets.photo_input import check_uploaded
 from dynamask.batch import result_dict
-from dynamask.errors import DynaMaskError
+from dynamask.errors import DynaMaskError, InputError
 
 SKIP_SHOWN = 5  # viewer, card, grid by hand, class of a drawn box, reach of the budget
 
@@ -80,6 +80,49 @@ class Handlers(Parts):
         viewer, detail, *extras = self.on_control(state, selected, "budget", *others)
         info = text.policy_help("budget", self._share(others[0]))
         return (viewer, detail, gr.update(value="budget", info=info), *extras)
+
+    def show_photo(
+        self, path: Path, size: tuple[int, int], controls: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """Analyse a photo that another tab has; the outputs of :meth:`on_photo`.
+
+        Args:
+            path: the photo.
+            size: (height, width) that its boxes are meant for.
+            controls: as everywhere here.
+
+        Raises:
+            InputError: it cannot be read, or has another size.
+        """
+        found = self.session.open(path).scene.image_size
+        if tuple(found) != size:
+            raise InputError(
+                text_dataset.PHOTO_OTHER_SIZE.format(
+                    name=path.name, width=size[1], height=size[0], w=found[1], h=found[0]
+                )
+            )
+        return self._open(str(path), path.name, controls)
+
+    def show_box(
+        self, state: State, box: tuple[float, ...], name: str, controls: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """Add a box that another tab has to the photo, and select it; as :meth:`on_draw`.
+
+        Args:
+            state: after :meth:`show_photo`.
+            box: x1, y1, x2, y2 in photo pixels.
+            name: its class.
+            controls: as everywhere here.
+
+        Raises:
+            InputError: the box is not inside the photo.
+        """
+        opened = self._reopen(state)
+        inside = events.read_box({"box": list(box)}, opened.scene.image_size)
+        label = truth.label_of(name, self.session.predictor().categories)
+        state = self._with_boxes(state, [(inside, label)])
+        new = len(opened.scene) + len(state["drawn"])
+        return self._with_state(opened, state, new, controls, select=new)
 
     # the next four name each control, since Gradio looks for the event among named arguments
 

@@ -11,18 +11,30 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio look
 
 import gradio as gr
 
-from app import api, headers, mcp_json, settings, text, text_batch
+from app import api, headers, mcp_json, settings, text, text_batch, text_dataset
+from app.dataset_job import Board
+from app.dataset_runs import Shelf
 from app.session import Session
 from app.tabs.batch import BatchTab
+from app.tabs.dataset import DatasetTab
 from app.tabs.inspect import InspectTab
+from app.tabs.published import PublishedTab
+from app.tabs.runs import RunsTab
 from app.theme import CSS_FILE, make_theme
 from app.widgets import inside_view, mask_viewer, plotly_view
 
+DATASET_CSS = CSS_FILE.with_name("dataset.css")
 HEADER = f"<h1>{escape(text.TITLE)}</h1><p>{escape(text.TAGLINE)}</p>"
 
 
-def build_app(session: Session) -> gr.Blocks:
-    """Return the page; the model may still be loading."""
+def build_app(session: Session, *, public: bool = False) -> gr.Blocks:
+    """Return the page; the model may still be loading.
+
+    Args:
+        session: the model and the photos in memory.
+        public: visitors are strangers to one another and to this machine's files.
+    """
+    shelf, board = Shelf(public=public), Board()
     with gr.Blocks(
         title=text.TITLE,
         analytics_enabled=False,
@@ -30,11 +42,19 @@ def build_app(session: Session) -> gr.Blocks:
         fill_width=True,
     ) as demo:
         gr.HTML(HEADER, elem_id="dm-header")
-        with gr.Tabs(elem_id="dm-tabs"):
+        with gr.Tabs(elem_id="dm-tabs") as tabs:
             with gr.Tab(text.TAB_INSPECT, id="inspect"):
-                InspectTab(session).build(demo)
+                inspector = InspectTab(session)
+                inspector.build(demo)
             with gr.Tab(text_batch.TAB_BATCH, id="batch"):
                 BatchTab(session).build(demo)
+            with gr.Tab(text_dataset.TAB_DATASET, id="dataset") as tab:
+                dataset = DatasetTab(session, shelf, board)
+                dataset.build(demo, tab, tabs, inspector)
+            with gr.Tab(text_dataset.TAB_RUNS, id="runs") as tab:
+                RunsTab(session, shelf, board).build(demo, tab, tabs, dataset)
+            with gr.Tab(text_dataset.TAB_PUBLISHED, id="published"):
+                PublishedTab().build()
         api.add_endpoints(session)
     demo.queue(max_size=settings.QUEUE_SIZE, default_concurrency_limit=settings.UI_CONCURRENCY)
     return demo
@@ -63,7 +83,10 @@ def launch_settings(
         "theme": make_theme(),
         "css": "\n".join(
             Path(path).read_text(encoding="utf-8")
-            for path in (CSS_FILE, *(w.CSS_FILE for w in (mask_viewer, plotly_view, inside_view)))
+            for path in (
+                *(CSS_FILE, DATASET_CSS),
+                *(w.CSS_FILE for w in (mask_viewer, plotly_view, inside_view)),
+            )
         ),
         "max_file_size": settings.MAX_FILE_SIZE,
         "allowed_paths": [],

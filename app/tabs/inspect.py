@@ -172,6 +172,7 @@ class InspectTab(Handlers):
             self.note,
             *extras,
         ]
+        self.opened, self.drawn, self.controls = opened, drawn, controls  # for other tabs
         demo.load(
             self.on_load,
             None,

@@ -20,7 +20,7 @@ function loadPlotly() { // once per page, and only when a plot is seen
   if (!window.dmPlotly) {
     window.dmPlotly = new Promise((resolve, reject) => {
       const script = document.createElement('script');
-      script.src = new URL(props.script, document.baseURI).href;
+      script.src = new URL(fixed.script, document.baseURI).href;
       script.onload = () => resolve(window.Plotly);
       script.onerror = () => { window.dmPlotly = null; script.remove(); reject(new Error('plotly')); };
       document.head.append(script);
@@ -65,7 +65,7 @@ function writeWords(value) {
   find('title').textContent = (value && value.title) || title || props.label || '';
   find('note').textContent = note;
   find('caption').hidden = !find('title').textContent && !note;
-  find('nothing').textContent = figure ? '' : props.nothing;
+  find('nothing').textContent = figure ? '' : fixed.nothing;
   find('nothing').hidden = Boolean(figure);
   target.hidden = !figure;
   find('foot').hidden = !figure;
@@ -111,7 +111,7 @@ function faded(trace, ids) { // points that a filter or a brush leaves out step 
 }
 
 function composed() {
-  const look = theme(), height = (figure.layout && figure.layout.height) || props.tall;
+  const look = theme(), height = (figure.layout && figure.layout.height) || fixed.tall;
   const data = figure.data.map((trace, index) => faded(recoloured(trace, look), pointIds[index]));
   const layout = dressed(figure.layout || {}, look, stage.clientWidth, height);
   layout.uirevision = layout.uirevision || find('title').textContent || 'plot'; // a zoom outlives new numbers
@@ -151,7 +151,7 @@ async function draw() {
     } while (again);
   } catch (error) {
     if (error.message !== 'plotly') console.error('plot', error);
-    find('nothing').textContent = props.failed;
+    find('nothing').textContent = fixed.failed;
     find('nothing').hidden = false;
     target.hidden = true;
   } finally {

@@ -18,6 +18,7 @@ only its objects there (``dm-pick``); see ``plotly_view_link.js``.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +66,23 @@ with no_stub_files():
             link: bool = False,
             **kwargs: Any,
         ) -> None:
+            fixed = {
+                "nothing": empty,
+                "tall": height,
+                "linked": link,
+                "script": SCRIPT,
+                "themes": THEMES,
+                "failed": words.PLOT_FAILED,
+            }
+            # in the script itself: a plot in a tab that is first seen after it got its value has
+            # lost its props by then
+            head = f"const fixed = {json.dumps(fixed)};"
             super().__init__(
                 value,
                 html_template=_read("plotly_view.html"),
-                js_on_load="\n".join(map(_read, _SCRIPTS)),
+                js_on_load="\n".join([head, *map(_read, _SCRIPTS)]),
                 apply_default_css=False,
-                nothing=empty,
-                tall=height,
                 linked=link,
-                script=SCRIPT,
-                themes=THEMES,
-                failed=words.PLOT_FAILED,
                 **kwargs,
             )
 

@@ -37,7 +37,7 @@ function rangeOf(event) {
 
 function clearBrush() {
   brushed = null;
-  if (props.linked) say('dm-pick', { ids: null });
+  if (fixed.linked) say('dm-pick', { ids: null });
   trigger('select', { kind: 'clear', ids: [], more: false, mark: null, range: null });
   draw();
 }
@@ -50,7 +50,7 @@ function listen() {
     if (id === null && !mark) return;
     if (id !== null) {
       chosen = new Set([id]);
-      if (props.linked) say('dm-select', { id });
+      if (fixed.linked) say('dm-select', { id });
       draw();
     }
     trigger('select', { kind: 'click', ids: id === null ? [] : [id], more: false, mark, range: null });
@@ -60,14 +60,14 @@ function listen() {
     const ids = [...new Set(event.points.map(pointId).filter((id) => id !== null))];
     const more = ids.length > MAX_IDS, kind = event.lassoPoints ? 'lasso' : 'box';
     trigger('select', { kind, ids: more ? [] : ids, more, mark: null, range: rangeOf(event) });
-    if (!props.linked) brushed = new Set(ids);
+    if (!fixed.linked) brushed = new Set(ids);
     else if (ids.length) say('dm-pick', { ids });
     draw();
   });
   target.on('plotly_doubleclick', clearBrush);
 }
 
-if (props.linked) {
+if (fixed.linked) {
   hear('dm-select', ({ id }) => {
     const now = wholeId(id);
     if (chosen.size === (now === null ? 0 : 1) && (now === null || chosen.has(now))) return;
@@ -90,4 +90,4 @@ new MutationObserver(() => {
 }).observe(document.body, { attributes: true, attributeFilter: ['class'] });
 watch('value', update);
 update();
-if (props.linked) say('dm-ask', {});
+if (fixed.linked) say('dm-ask', {});

@@ -16,7 +16,7 @@ function resolved(variable) { // a colour as plotly can parse it, whatever the v
 function theme() {
   probe.hidden = true;
   if (!probe.isConnected) root.append(probe);
-  const table = props.themes[isDark() ? 'dark' : 'light'];
+  const table = fixed.themes[isDark() ? 'dark' : 'light'];
   return {
     name: isDark() ? 'dark' : 'light',
     ink: resolved('--body-text-color'),
@@ -29,7 +29,7 @@ function theme() {
 function roleOf(colour, key) { // a colour of either theme stands for its role
   if (typeof colour !== 'string') return null;
   const roles = key === 'bgcolor' ? ['ink', 'soft', 'accent', 'paper'] : ['ink', 'soft', 'accent'];
-  for (const colours of Object.values(props.themes)) {
+  for (const colours of Object.values(fixed.themes)) {
     for (const role of roles) if (colours[role] === colour.toLowerCase()) return role;
   }
   return null;

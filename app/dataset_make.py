@@ -1,0 +1,296 @@
+"""From a visitor's COCO file and photos to the work of a run; knows nothing of Gradio.
+
+Uploads are copied beside the runs (dataset_runs), since a run that is resumed tomorrow needs its
+photos. Photos of a zip are written under the names that the COCO file gives them, after each was
+decoded within the limits of an upload; a name that leads out of the folder is refused.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path, PurePosixPath
+
+from analysis.coco_io import Dataset, read_dataset
+from analysis.config import RunConfig
+from analysis.run import Run
+from app import settings
+from app import text_dataset as words
+from app.archives import PhotoZip, is_zip, shown, too_large
+from app.batch_job import MAX_ZIP_BYTES, time_left
+from app.dataset_job import Look, Report, Work
+from app.dataset_runs import Shelf, Shelved, clean
+from app.dataset_views import table_html
+from app.session import Session
+from app.uploads import read_upload
+from dynamask.errors import DataError, InputError
+
+MAX_ROWS = 200  # of the report on the page
+MAX_PART_BYTES = 200  # of one part of a photo's name; file systems stop at 255
+TOO_LITTLE = 1  # photos of a zip that must be used for a run to make sense
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a run's data comes from.
+
+    Attributes:
+        coco: the COCO file.
+        coco_name: what the visitor calls it.
+        coco_uploaded: whether it must be copied.
+        photos: a folder, or a zip.
+        zipped: whether it is a zip.
+    """
+
+    coco: Path
+    coco_name: str
+    coco_uploaded: bool
+    photos: Path
+    zipped: bool
+
+
+@dataclass
+class Unpacked:
+    """What became of a zip: photos written, and what could not be used with the reason."""
+
+    written: int = 0
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+def coco_source(upload: str | None, path: str, *, public: bool) -> tuple[Path, str, bool]:
+    """(file, its name, whether it was uploaded).
+
+    Args:
+        upload: path of an upload that was checked, or None.
+        path: of a file of this machine, or "".
+        public: no files of this machine.
+
+    Raises:
+        InputError: none, two, or too large a file.
+    """
+    if path and public:
+        raise InputError(words.PHOTOS_PUBLIC)
+    if upload and path:
+        raise InputError(words.MAKE_TWO.format(what="the COCO file"))
+    if not upload and not path:
+        raise InputError(words.MAKE_NO_FILE)
+    if path:
+        return Path(path).expanduser(), Path(path).name, False
+    place = Path(upload or "")
+    size = place.stat().st_size if place.is_file() else 0
+    if size > settings.TRUTH_FILE_BYTES:
+        most = settings.TRUTH_FILE_BYTES // 1_000_000
+        raise InputError(words.MAKE_LARGE.format(most=most, size=size / 1e6))
+    return place, place.name, True
+
+
+def photo_source(upload: str | None, folder: str, *, public: bool) -> tuple[Path, bool]:
+    """(folder or zip, whether it is a zip).
+
+    Raises:
+        InputError: none, two, no zip, or no such folder.
+    """
+    if folder and public:
+        raise InputError(words.PHOTOS_PUBLIC)
+    if upload and folder:
+        raise InputError(words.MAKE_TWO.format(what="the photos"))
+    if upload:
+        place = Path(upload)
+        if place.stat().st_size > MAX_ZIP_BYTES:
+            raise too_large(place.name, place.stat().st_size, MAX_ZIP_BYTES)
+        if not is_zip(place):
+            raise InputError(words.MAKE_NOT_ZIP.format(name=shown(place.name)))
+        return place, True
+    if not folder:
+        raise InputError(words.MAKE_NO_PHOTOS)
+    place = Path(folder).expanduser()
+    if "\0" in folder or not place.is_dir():
+        raise InputError(words.FOLDER_NONE.format(name=repr(folder[:120])))
+    return place, False
+
+
+def prepare(shelf: Shelf, source: Source, name: str, owner: str) -> Iterator[Unpacked | RunConfig]:
+    """Copy what was uploaded; yields after each photo of a zip, and the configuration at last.
+
+    Raises:
+        DataError, InputError: the data cannot be used; nothing is left behind.
+    """
+    dataset = read_dataset(source.coco)
+    path, home = shelf.new(name, source.coco_name)
+    try:
+        coco, images = source.coco.resolve(), source.photos.resolve()
+        if source.coco_uploaded:
+            coco = home / f"{clean(source.coco_name)}.json"
+            shutil.copyfile(source.coco, coco)
+        if source.zipped:
+            images = home / "photos"
+            done = Unpacked()
+            yield done
+            for done in unpack(source.photos, dataset, images):
+                yield done
+            if done.written < TOO_LITTLE:
+                raise nothing_in_zip(dataset, done)
+        shelf.remember(path.name, owner, coco, images)
+        yield RunConfig(coco=coco, images=images, out=path, name=path.name)
+    except BaseException:  # also where the page was closed meanwhile
+        if not path.exists():
+            shutil.rmtree(home, ignore_errors=True)
+        raise
+
+
+def nothing_in_zip(dataset: Dataset, done: Unpacked) -> InputError:
+    """Why no photo of a zip could be used."""
+    if done.problems:
+        return InputError(done.problems[0][1])
+    images = dataset.coco.images
+    example = shown(images[0].file_name) if images else "?"
+    return InputError(words.MAKE_NOT_IN_ZIP.format(file=dataset.coco.path.name, example=example))
+
+
+def unpack(zipped: Path, dataset: Dataset, folder: Path) -> Iterator[Unpacked]:
+    """Write the photos that a COCO file names; yields the same object after each.
+
+    Raises:
+        InputError: the zip as a whole is refused.
+    """
+    archive = PhotoZip(zipped, zipped.name)
+    by_path = {_parts(m.filename): m for m in archive.members}
+    by_name: dict[str, list] = {}
+    for parts, member in by_path.items():
+        by_name.setdefault(parts[-1] if parts else "", []).append(member)
+    folder.mkdir(parents=True, exist_ok=True)
+    done = Unpacked()
+    for image in dataset.coco.images:
+        parts = _parts(image.file_name)
+        same = by_name.get(parts[-1], []) if parts else []
+        # the zip may hold the photos with or without the folder that the file names
+        member = by_path.get(parts) or (same[0] if len(same) == 1 else None)
+        place = photo_place(folder, image.file_name)
+        if member is None or place is None or place.exists():
+            continue
+        waiting = folder / f".{uuid.uuid4().hex}"
+        try:
+            waiting.write_bytes(archive.read(member))
+            read_upload(waiting)  # decodes within the limits of an upload, or says why not
+            place.parent.mkdir(parents=True, exist_ok=True)
+            waiting.rename(place)
+            done.written += 1
+        except InputError as error:
+            said = str(error).replace(waiting.name, shown(image.file_name))
+            done.problems.append((shown(image.file_name), said))
+        finally:
+            waiting.unlink(missing_ok=True)
+        yield done
+
+
+def photo_place(folder: Path, name: str) -> Path | None:
+    """Where a photo of this name goes; None where it would not be a plain file in the folder."""
+    parts = PurePosixPath(name).parts
+    bad = not parts or name.startswith("/") or "\0" in name
+    if bad or any(p in ("..", "/") or len(p.encode()) > MAX_PART_BYTES for p in parts):
+        return None
+    if any(p.startswith(".") for p in parts) or len(parts) > 8:
+        return None
+    return folder.joinpath(*parts)
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return PurePosixPath(name.replace("\\", "/")).parts
+
+
+def make_work(session: Session, config: RunConfig, *, resume: bool = False) -> Work:
+    """The work of a run, for dataset_job.Board."""
+
+    def work(report: Report, cancel: threading.Event) -> bool:
+        predictor = session.predictor()
+        run = Run(config, resume=resume, predictor=predictor)
+        done = total = 0
+        for step in run.steps(cancel):
+            done, total = step.done, step.total
+            report(done, total)
+        return done == total
+
+    return work
+
+
+def resume_work(session: Session, shelf: Shelf, info: Shelved) -> Work:
+    """The work of going on with a run.
+
+    Raises:
+        InputError: its photos are not where they were, or are none of a visitor's business.
+        DataError: the run's folder does not say how it was made.
+    """
+    config = RunConfig.of_run(info.path)
+    if shelf.public and not Path(config.images).is_relative_to(shelf.home(info.name).absolute()):
+        raise InputError(words.RUN_OF_OTHERS)
+    if not Path(config.coco).is_file() or not Path(config.images).is_dir():
+        raise DataError(words.RESUME_MOVED.format(name=info.name))
+    return make_work(session, config, resume=True)
+
+
+def report_html(dataset: Dataset) -> str:
+    """What a COCO file holds, and what of it is left out or repaired, with the reason."""
+    coco, problems = dataset.coco, dataset.problems
+    counts = {
+        "images": len(coco.images),
+        "annotations": coco.annotation_count,
+        "categories": len(coco.category_names),
+    }
+    if not problems:
+        said = escape(words.REPORT_OK.format(**counts))
+        return f'<p role="status" data-testid="coco-report">{said}</p>'
+    said = words.REPORT_SKIPPED.format(skipped=len(problems), **counts)
+    body = [
+        [p["place"], _known(p["id"]), _known(p["image_id"]), p["outcome"], p["reason"]]
+        for p in problems[:MAX_ROWS]
+    ]
+    table = table_html(words.REPORT_TITLE, said, list(words.REPORT_COLUMNS), body)
+    more = ""
+    if len(problems) > MAX_ROWS:
+        note = words.REPORT_MORE.format(shown=MAX_ROWS, total=len(problems))
+        more = f'<p class="dm-muted">{escape(note)}</p>'
+    return f'<div data-testid="coco-report">{table}{more}</div>'
+
+
+def unpacked_html(done: Unpacked) -> str:
+    """Photos of a zip that could not be used."""
+    lines = "".join(
+        f"<li><strong>{escape(name)}</strong> {escape(why)}</li>" for name, why in done.problems
+    )
+    return f'<ul data-testid="zip-problems">{lines}</ul>' if lines else ""
+
+
+def progress_html(look: Look) -> str:
+    """A bar and a sentence."""
+    if look.state == "failed":
+        return (
+            '<div class="dm-alert" role="alert" data-testid="make" data-state="failed">'
+            f"{escape(look.problem)}</div>"
+        )
+    facts = {"done": look.done, "total": look.total, "name": look.name}
+    if look.state == "stopping":
+        said = words.MAKE_STOPPING
+    elif look.state == "stopped":
+        said = words.MAKE_STOPPED.format(**facts)
+    elif look.state == "done":
+        said = words.MAKE_DONE.format(**facts)
+    elif not look.total:
+        said = words.MAKE_STARTING
+    elif look.left is None:
+        said = words.MAKE_FIRST.format(**facts)
+    else:
+        said = words.MAKE_RUNNING.format(left=time_left(look.left), speed=look.speed, **facts)
+    return (
+        f'<div data-testid="make" data-state="{look.state}" data-done="{look.done}">'
+        f'<progress max="{max(look.total, 1)}" value="{look.done}" '
+        f'aria-label="{escape(words.MAKE_PROGRESS)}"></progress>'
+        f'<p role="status">{escape(f"{look.name}: {said}")}</p></div>'
+    )
+
+
+def _known(value: object) -> object:
+    return "" if value is None else value

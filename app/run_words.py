@@ -1,0 +1,83 @@
+"""What a run is, in words: from its manifest to the Runs tab's details."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from app import text_runs as words
+from app.dataset_runs import Shelved
+from app.dataset_views import table_html
+
+MAX_PROBLEMS = 200
+
+
+def details_html(info: Shelved, problems: pd.DataFrame, count: int, *, public: bool) -> str:
+    """Sentences about a run, then the report of what was left out.
+
+    Args:
+        info: the run.
+        problems: the first rows of its problems.
+        count: all of them.
+        public: leave the server's folder out.
+    """
+    said = "".join(f"<p>{escape(s)}</p>" for s in sentences(info, public=public))
+    return (
+        f'<section class="dm-card" data-testid="run-details"><h3>{escape(info.name)}</h3>{said}'
+        f"</section>{problems_html(problems, count)}"
+    )
+
+
+def sentences(info: Shelved, *, public: bool) -> list[str]:
+    """The manifest in words; what it does not say is left out."""
+    facts, manifest = info.facts, dict(info.facts.manifest or {})
+    where = {"done": facts.photos_done, "total": facts.photos, "problem": facts.problem}
+    if public:  # the sentence of a damaged run names its folder
+        where["problem"] = str(facts.problem).replace(str(info.path), info.name)
+    state = {
+        "done": words.STATE_DONE,
+        "running": words.STATE_RUNNING,
+        "stopped": words.STATE_STOPPED,
+    }.get(facts.state, words.STATE_UNREADABLE)
+    out = [state.format(**where)]
+    if facts.objects:
+        out.append(words.FACT_OBJECTS.format(objects=facts.objects, photos=facts.photos_done))
+    if facts.policies:
+        out.append(words.FACT_POLICIES.format(policies=", ".join(facts.policies)))
+    if detector := _listed(manifest.get("detector_policies")):
+        out.append(words.FACT_DETECTOR.format(policies=detector))
+    if facts.weights:
+        sha = str(manifest.get("weights_sha256") or "")[:12]
+        out.append(words.FACT_WEIGHTS.format(weights=facts.weights, sha=sha))
+    if isinstance(manifest.get("annotations"), str):
+        out.append(words.FACT_DATA.format(coco=manifest["annotations"]))
+    if facts.created:
+        made = facts.created.replace("T", " ").removesuffix("+00:00") + " UTC"
+        out.append(words.FACT_MADE.format(made=made))
+    out.append(words.FACT_SIZE.format(size=facts.size_bytes / 1e6))
+    if not public and not info.shipped:
+        out.append(words.NOT_PUBLIC.format(path=info.path))
+    return out
+
+
+def problems_html(problems: pd.DataFrame, count: int) -> str:
+    """The report of entries that were left out or repaired."""
+    if not count:
+        return f'<p class="dm-muted" data-testid="problems">{escape(words.PROBLEMS_NONE)}</p>'
+    names = ("place", "id", "image_id", "outcome", "reason")
+    body = [[_cell(row[n]) for n in names] for row in problems.to_dict("records")]
+    said = words.PROBLEMS_HINT.format(count=count, shown=len(body))
+    return table_html(words.PROBLEMS, said, list(words.PROBLEM_HEADS), body, test="problems")
+
+
+def _listed(value: Any) -> str:
+    good = isinstance(value, list) and all(isinstance(v, str) for v in value)
+    return ", ".join(value) if good else ""
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

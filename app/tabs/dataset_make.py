@@ -1,0 +1,245 @@
+"""The Dataset tab's panel that makes a run: choose data, check it, start, watch, stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from analysis.coco_io import read_dataset
+from analysis.config import RunConfig
+from app import dataset_make as making
+from app import text
+from app import text_dataset as words
+from app.dataset_job import Board
+from app.dataset_runs import Shelf
+from app.guard import sentences, streaming
+from app.session import Session
+from app.tabs.inspect import QUIET
+from app.widgets.photo_input import check_uploaded
+from dynamask.errors import DynaMaskError
+
+if TYPE_CHECKING:
+    from app.tabs.dataset import DatasetTab
+
+logger = logging.getLogger(__name__)
+
+Answer = dict[Any, Any]
+
+
+class MakePanel:
+    """Builds the panel and holds its handlers.
+
+    Args:
+        session: the model.
+        shelf: where runs go.
+        board: the run that is being made.
+    """
+
+    def __init__(self, session: Session, shelf: Shelf, board: Board) -> None:
+        self.session, self.shelf, self.board = session, shelf, board
+        self._visitors: dict[str, str] = {}  # pages that started a run, by session
+        self._lock = threading.Lock()
+
+    def build(self, demo: gr.Blocks, dataset: DatasetTab) -> None:
+        """Lay the panel out inside the current context and wire its events."""
+        self.dataset = dataset
+        local = not self.shelf.public
+        with gr.Accordion(words.MAKE, open=False, elem_id="dm-make"):
+            gr.HTML(_note(words.MAKE_LOCAL if local else words.MAKE_PUBLIC))
+            with gr.Row():
+                with gr.Column(min_width=280):
+                    self.coco = gr.File(
+                        label=words.MAKE_FILE,
+                        file_types=[".json"],
+                        type="filepath",
+                        height=120,
+                        elem_id="dm-make-coco",
+                    )
+                    self.coco_path = gr.Textbox(
+                        label=words.MAKE_FILE_PATH,
+                        max_lines=1,
+                        visible=local,
+                        elem_id="dm-make-coco-path",
+                    )
+                with gr.Column(min_width=280):
+                    self.zip = gr.File(
+                        label=words.MAKE_ZIP,
+                        file_types=[".zip"],
+                        type="filepath",
+                        height=120,
+                        elem_id="dm-make-zip",
+                    )
+                    self.folder = gr.Textbox(
+                        label=words.MAKE_FOLDER,
+                        max_lines=1,
+                        visible=local,
+                        elem_id="dm-make-folder",
+                    )
+            self.name = gr.Textbox(
+                label=words.MAKE_NAME,
+                info=words.MAKE_NAME_INFO,
+                max_lines=1,
+                elem_id="dm-make-name",
+            )
+            with gr.Row(elem_classes="dm-row"):
+                self.check = gr.Button(words.MAKE_CHECK, size="sm", elem_id="dm-make-check")
+                self.start = gr.Button(
+                    words.MAKE_START, variant="primary", size="sm", elem_id="dm-make-start"
+                )
+                self.stop = gr.Button(
+                    words.MAKE_STOP, size="sm", interactive=False, elem_id="dm-make-stop"
+                )
+            self.progress = gr.HTML(_note(words.MAKE_IDLE), elem_id="dm-make-progress")
+            self.report = gr.HTML(elem_id="dm-make-report")
+        self._wire(demo)
+
+    def _wire(self, demo: gr.Blocks) -> None:
+        tab = self.dataset
+        chosen = [self.coco, self.coco_path]
+        shown = [self.progress, self.report, self.start, self.stop]
+        free = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+        self.check.click(self.on_check, chosen, self.report, **QUIET)
+        self.start.click(
+            self.on_start,
+            [tab.visitor, tab.group, *chosen, self.zip, self.folder, self.name],
+            [*shown, *tab.all_outputs],
+            **free,
+        )
+        # beside the queue, which may be full of work that this is to stop
+        self.stop.click(
+            self.on_stop, [tab.visitor], self.stop, queue=False, api_visibility="private"
+        )
+        demo.load(self.on_look, [tab.visitor], shown, **free)
+        demo.unload(self.on_unload)
+
+    # -- handlers --------------------------------------------------------------------------
+
+    @sentences
+    def on_check(self, upload: Any, path: Any) -> str:
+        """Say what a COCO file holds, without making a run."""
+        file = self._coco(upload, path)[0]
+        return making.report_html(read_dataset(file))
+
+    def on_start(
+        self,
+        visitor: Any,
+        group: Any,
+        upload: Any,
+        path: Any,
+        zipped: Any,
+        folder: Any,
+        name: Any,
+        request: gr.Request,
+    ) -> Iterator[Answer]:
+        """Check, copy, and work through the photos; yields as things happen."""
+        owner = str(visitor) if self.shelf.public else ""
+        yield self._began()
+        try:
+            file, coco_name, uploaded = self._coco(upload, path)
+            photos, is_zip = making.photo_source(
+                check_uploaded(zipped) if zipped else None,
+                str(folder or "").strip(),
+                public=self.shelf.public,
+            )
+            yield {self.report: making.report_html(read_dataset(file))}
+            source = making.Source(file, coco_name, uploaded, photos, is_zip)
+            for step in making.prepare(self.shelf, source, str(name or ""), owner):
+                if isinstance(step, RunConfig):
+                    run_name = Path(step.out).name
+                    self.board.start(run_name, owner, making.make_work(self.session, step))
+                elif step.problems:
+                    yield {self.report: making.unpacked_html(step)}
+                elif step.written % 10 == 0:
+                    said = words.MAKE_UNPACKING.format(done=step.written)
+                    yield {self.progress: _note(said)}
+            with self._lock:
+                self._visitors[str(request.session_hash)] = owner
+            yield {self.stop: gr.update(interactive=True)}
+            yield from self._following(owner)
+        except DynaMaskError as error:
+            yield self._failed(str(error))
+            return
+        except Exception:
+            logger.exception("unexpected error on making a run")
+            yield self._failed(text.UNEXPECTED)
+            return
+        yield from self._ended(visitor, group, owner, run_name)
+
+    @streaming
+    def on_look(self, visitor: Any) -> Iterator[Answer]:
+        """A page was opened: show the run that is being made, where it is one's own."""
+        owner = str(visitor) if self.shelf.public else ""
+        look = self.board.look(owner)
+        if look is None or not look.at_work:
+            return
+        yield {
+            self.start: gr.update(interactive=False),
+            self.stop: gr.update(interactive=True),
+        }
+        yield from self._following(owner)
+        yield self._at_rest()
+
+    @sentences
+    def on_stop(self, visitor: Any) -> Any:
+        """Stop after the photo that is worked on."""
+        self.board.stop(str(visitor) if self.shelf.public else "")
+        return gr.update(interactive=False)
+
+    def on_unload(self, request: gr.Request) -> None:
+        """A page was closed. A stranger's run stops then: the model is for those who are there."""
+        with self._lock:
+            owner = self._visitors.pop(str(request.session_hash), None)
+        if owner is not None and self.shelf.public:
+            self.board.stop(owner)
+
+    # -- parts -----------------------------------------------------------------------------
+
+    def _coco(self, upload: Any, path: Any) -> tuple[Path, str, bool]:
+        checked = check_uploaded(upload) if upload else None
+        return making.coco_source(checked, str(path or "").strip(), public=self.shelf.public)
+
+    def _following(self, owner: str) -> Iterator[Answer]:
+        for look in self.board.follow(owner):
+            yield {self.progress: making.progress_html(look)}
+
+    def _ended(self, visitor: Any, group: Any, owner: str, name: str) -> Iterator[Answer]:
+        yield self._at_rest()
+        look = self.board.look(owner)
+        tab, key = self.dataset, f"own/{name}"
+        choices = tab.listed(visitor, key)
+        if look is None or look.state != "done":
+            yield choices
+            return
+        yield choices
+        yield from tab.opening(visitor, group, key)
+
+    def _began(self) -> Answer:
+        return {
+            self.progress: _note(words.MAKE_STARTING),
+            self.report: "",
+            self.start: gr.update(interactive=False),
+            self.stop: gr.update(interactive=False),
+        }
+
+    def _at_rest(self) -> Answer:
+        return {
+            self.start: gr.update(interactive=True),
+            self.stop: gr.update(interactive=False),
+        }
+
+    def _failed(self, sentence: str) -> Answer:
+        alert = (
+            '<div class="dm-alert" role="alert" data-testid="make" data-state="failed">'
+            f"{escape(sentence)}</div>"
+        )
+        return {self.progress: alert, **self._at_rest()}
+
+
+def _note(sentence: str) -> str:
+    return f'<p class="dm-muted" role="status" data-testid="make-note">{escape(sentence)}</p>'
