@@ -27,6 +27,8 @@ TITLES = {
 NO_OBJECTS = "No object to draw. Lower the smallest score, or draw a box in the picture."
 CURVE_POINTS = 48  # budgets the curve is computed at, beside its steps
 MAX_STEPS = 150  # markers of steps; more cannot be told apart
+CROWD = 40  # objects from which points are drawn smaller
+SIZES = (10, 7)  # px of a point, among few and among many
 NEAR = 0.05  # decades of area within which two points of a row would hide each other
 SHIFTS = (0.0, 0.13, -0.13, 0.26, -0.26)  # of a row's height
 
@@ -67,6 +69,11 @@ class PhotoObjects:
         sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
         return np.log10(np.clip(sides.prod(axis=1), 1, None))
 
+    @property
+    def size(self) -> int:
+        """Of a point in px."""
+        return SIZES[len(self) > CROWD]
+
     def hover(self, row: int, rest: str) -> str:
         """First line of every tooltip, and what follows it."""
         area = 10 ** self.log_area[row]
@@ -106,7 +113,7 @@ def grids_by_area(
         rows = np.flatnonzero(level == at)
         data.append(
             {
-                **_marks(grid, theme),
+                **_marks(grid, theme, objects.size),
                 "x": x[rows],
                 "y": y[rows],
                 "ids": [str(i) for i in objects.ids[rows]],
@@ -141,7 +148,7 @@ def odds_by_area(objects: PhotoObjects, theme: str = "light") -> Figure:
         trace = _marks(grid, theme)
         trace["marker"] = {
             **trace["marker"],
-            "size": np.where(chosen, 11, 7),
+            "size": np.where(chosen, objects.size + 1, objects.size - 2),
             "opacity": np.where(chosen, 1.0, 0.55),
         }
         data.append(
@@ -269,7 +276,7 @@ def cost_by_budget(
         steps = [s for s in curve.steps if s[4] == grid]
         data.append(
             {
-                **_marks(grid, theme, 9),
+                **_marks(grid, theme, objects.size - 1),
                 "name": f"step to {grid}",
                 "x": [s[0] for s in steps],
                 "y": [s[1] for s in steps],
@@ -330,7 +337,7 @@ def _here(objects: PhotoObjects, curve: BudgetCurve, theme: str) -> dict:
     }
 
 
-def _marks(grid: int, theme: str, size: int = 10) -> dict:
+def _marks(grid: int, theme: str, size: int = SIZES[0]) -> dict:
     return {
         "type": "scatter",
         "mode": "markers",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, Request, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -155,6 +156,10 @@ def test_inside_the_model_only_when_it_is_looked_at(
     assert page.locator(".iv img").first.evaluate("i => getComputedStyle(i).imageRendering") == (
         "pixelated"
     )
+    for section in ("#dm-photo-plots", "#dm-inside"):
+        report = Axe().run(page, section).response["violations"]
+        worst = [v for v in report if v["impact"] in ("serious", "critical")]
+        assert not worst, [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in worst]
     source = page.locator(".iv img").first.get_attribute("src")
     rows.last.click()
     expect(inside).to_have_attribute("data-id", rows.last.get_attribute("data-id"))

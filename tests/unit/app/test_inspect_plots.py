@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from gradio import EventData
 
+from app import bench
 from app.inside_pictures import arrows_svg, box_pixels
 from app.inspect_parts import new_state
 from app.inspect_plots import PhotoPlots, photo_objects
@@ -156,3 +157,11 @@ def test_objects_know_their_names(session: Session, state: dict[str, Any]) -> No
     objects = photo_objects(opened, decoded)
     assert len(objects.names) == len(objects) == len(decoded.ids)
     assert objects.log_area[-3:] == pytest.approx(np.log10([80 * 88, 125 * 55, 30 * 40]))
+
+
+def test_the_bench_moves_controls_over_twenty_objects(session: Session) -> None:
+    result = bench.measure(session)
+    first, last = bench.boxes(200, 300)[0], bench.boxes(200, 300)[-1]
+    assert last[2] - last[0] > 4 * (first[2] - first[0]) and last[3] <= 200
+    assert result["objects"] >= bench.OBJECTS and result["steps"] == bench.STEPS + 4
+    assert 0 < result["picture_ms_median"] <= result["both_ms_median"] <= result["both_ms_max"]
