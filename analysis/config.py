@@ -19,7 +19,8 @@ from dynamask.errors import DataError, InputError, PolicyError
 
 if TYPE_CHECKING:
     from analysis.measure import Item
-    from dynamask.predictor import Predictor
+    from dynamask.checkpoint import LoadedWeights
+    from dynamask.config import DynaMaskConfig
 
 DEFAULT_POLICIES = ("msm", "size", "fixed:14", "fixed:28", "fixed:56", "fixed:112", "oracle")
 DETECTOR_POLICIES = ("msm",)
@@ -152,23 +153,24 @@ def check_photos(folder: Path, items: Sequence[Item]) -> None:
     )
 
 
-def model_facts(config: RunConfig, predictor: Predictor | None) -> dict[str, Any]:
-    """What the manifest says about the model; checks the policies against it."""
+def load_model(config: RunConfig) -> LoadedWeights:
+    """Read the weights, and check what else the workers will load."""
     from dynamask.checkpoint import BUNDLED_WEIGHTS, load_weights
     from dynamask.detectors import parse_detector
     from dynamask.device import pick_device
+
+    pick_device(config.device)
+    if config.detector_policies and not config.detector.startswith("torchvision:"):
+        parse_detector(config.detector, config.detector_weights)
+    return load_weights(config.weights or BUNDLED_WEIGHTS)
+
+
+def model_facts(config: RunConfig, model: DynaMaskConfig, sha256: str) -> dict[str, Any]:
+    """What the manifest says about the model; checks the policies against it."""
+    from dynamask.checkpoint import BUNDLED_WEIGHTS
     from dynamask.policies import OraclePolicy, parse_policy
 
-    path = Path(config.weights or BUNDLED_WEIGHTS)
-    if predictor is None:
-        loaded = load_weights(path)
-        model, sha256 = loaded.model.config, loaded.sha256
-        pick_device(config.device)
-        if config.detector_policies and not config.detector.startswith("torchvision:"):
-            parse_detector(config.detector, config.detector_weights)
-    else:
-        model, sha256 = predictor.config, predictor.weights_sha256
-    for spec in (*config.policies, *config.detector_policies):
+    for spec in config.policies:
         parse_policy(spec, config=model)
     for spec in config.detector_policies:
         if isinstance(parse_policy(spec, config=model), OraclePolicy):
@@ -177,7 +179,7 @@ def model_facts(config: RunConfig, predictor: Predictor | None) -> dict[str, Any
                 "it out of --detector-policy."
             )
     return {
-        "weights": path.name,
+        "weights": Path(config.weights or BUNDLED_WEIGHTS).name,
         "weights_sha256": sha256,
         "preset": model.preset,
         "config": json.loads(model.to_json()),

@@ -34,6 +34,7 @@ from analysis.config import (
     check_photos,
     check_place,
     configuration_hash,
+    load_model,
     model_facts,
     shard_size,
 )
@@ -42,6 +43,7 @@ from analysis.schema import SCHEMA_VERSION, TABLES, check_version
 from dynamask.errors import DataError, InputError
 
 if TYPE_CHECKING:
+    from dynamask.checkpoint import LoadedWeights
     from dynamask.detectors import Detector
     from dynamask.predictor import Predictor
 
@@ -58,7 +60,8 @@ class Progress:
         objects: annotated objects measured so far.
         skipped_photos: photos that could not be used so far.
         seconds: since this session began, loading the model included.
-        eta_seconds: expected until the end; None before the first photo of this session.
+        eta_seconds: expected until the end; None before the second photo of this session, as the
+            first one's time is mostly that of loading the model.
         file_name: the photo that was just finished; empty before the first.
     """
 
@@ -69,6 +72,27 @@ class Progress:
     seconds: float
     eta_seconds: float | None
     file_name: str = ""
+
+
+class _Pace:
+    """How fast photos come in, for the time that is left."""
+
+    def __init__(self, started: float, left: int) -> None:
+        self.started, self._left = started, left
+        self._done = 0
+        self._first = self._last = started
+
+    def photo(self) -> None:
+        self._last = time.perf_counter()
+        self._first = self._first if self._done else self._last
+        self._done, self._left = self._done + 1, self._left - 1
+
+    def eta(self) -> float | None:
+        if not self._left:
+            return 0.0
+        if self._done < 2:
+            return None
+        return (self._last - self._first) / (self._done - 1) * self._left
 
 
 class Run:
@@ -115,21 +139,27 @@ class Run:
         self._path = Path(config.out)
         check_options(config, processes)
         check_place(self._path, resume)
-        self.dataset: Dataset = read_dataset(config.coco)
+        self.dataset: Dataset = read_dataset(config.coco, config.images)
         self._items = _items(self.dataset, config)
         check_photos(Path(config.images), self._items)
-        facts = model_facts(config, predictor)
+        self._loaded: LoadedWeights | None = None
+        if predictor is None:
+            self._loaded = load_model(config)
+            model, sha256 = self._loaded.model.config, self._loaded.sha256
+        else:
+            model, sha256 = predictor.config, predictor.weights_sha256
+        facts = model_facts(config, model, sha256)
         self._size = config.photos_per_shard or shard_size(len(self._items))
         self._plan = Plan(
-            images=str(config.images),
+            images=str(Path(config.images).resolve()),
             policies=config.policies,
             detector_policies=config.detector_policies,
             category_ids=self.dataset.coco.category_ids,
             category_names=self.dataset.coco.category_names,
-            weights=None if config.weights is None else str(config.weights),
+            weights=_absolute(config.weights),
             device=config.device,
-            detector=config.detector,
-            detector_weights=_text(config.detector_weights),
+            detector=_absolute_detector(config.detector),
+            detector_weights=_absolute(config.detector_weights),
         )
         self.manifest = self._first_manifest(facts)
         if resume and (self._path / store.MANIFEST).is_file():
@@ -188,20 +218,23 @@ class Run:
             folder.write_manifest(self.manifest)
 
         note("running")
-        before, shard_done = len(folder.done), len(folder.done) // size
+        shard_done = len(folder.done) // size
         todo = [item for item in self._items if item.position not in folder.done]
-        yield self._progress(folder, started, before, "")
+        pace = _Pace(started, len(todo))
+        yield self._progress(folder, pace, "")
         try:
             for position, rows in self._results(todo, cancel, guard):
                 folder.keep(position, rows)
+                pace.photo()
                 if len(folder.done) // size > shard_done:
                     shard_done = len(folder.done) // size
                     note("running")
-                name = self._items[position].image.file_name
-                yield self._progress(folder, started, before, name)
+                yield self._progress(folder, pace, self._items[position].image.file_name)
         except BaseException:
+            folder.show_open()
             note("stopped")
             raise
+        folder.show_open()
         note("done" if len(folder.done) == count else "stopped")
 
     def _results(
@@ -209,6 +242,7 @@ class Run:
     ) -> Iterator[tuple[int, dict]]:
         from analysis import cluster
 
+        loaded, self._loaded = self._loaded, None  # worker processes read their own
         if not todo:
             return
         if self._predictor is not None:
@@ -218,17 +252,18 @@ class Run:
         elif self._workers == "ray":
             yield from cluster.ray(self._plan, todo, cancel, self._processes)
         else:
-            yield from cluster.local(self._plan, todo, cancel, self._processes)
+            yield from cluster.local(self._plan, todo, cancel, self._processes, loaded)
 
-    def _progress(
-        self, folder: store.RunFolder, started: float, before: int, name: str
-    ) -> Progress:
-        seconds = time.perf_counter() - started
-        done, total = len(folder.done), len(self._items)
-        eta = seconds / (done - before) * (total - done) if done > before else None
+    def _progress(self, folder: store.RunFolder, pace: _Pace, name: str) -> Progress:
         counts = folder.counts
         return Progress(
-            done, total, counts["objects"], counts["skipped_photos"], seconds, eta, name
+            done=len(folder.done),
+            total=len(self._items),
+            objects=counts["objects"],
+            skipped_photos=counts["skipped_photos"],
+            seconds=time.perf_counter() - pace.started,
+            eta_seconds=pace.eta(),
+            file_name=name,
         )
 
     # -- the manifest ----------------------------------------------------------------------
@@ -345,6 +380,15 @@ def _items(dataset: Dataset, config: RunConfig) -> list[Item]:
 
 def _text(path: str | Path | None) -> str | None:
     return None if path is None else str(path)
+
+
+def _absolute(path: str | Path | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
+
+
+def _absolute_detector(spec: str) -> str:
+    kind, colon, file = spec.partition(":")
+    return f"{kind}:{Path(file).resolve()}" if colon and kind in ("coco", "gt") else spec
 
 
 def _now() -> str:

@@ -37,7 +37,10 @@ BUSY = (
     "Expected a run that nobody is writing to, got {path}, which another process is working on; "
     "wait for it, or stop it first."
 )
-_SHARD = re.compile(rf"({'|'.join(TABLES)})-(\d{{5,}})\.parquet")
+OPEN = "open"
+"""Takes the number's place in the tables of photos whose shard is not whole: what a stopped run
+shows beside its shards. The journal stays the truth about them."""
+_SHARD = re.compile(rf"({'|'.join(TABLES)})-(\d{{5,}}|{OPEN})\.parquet")
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,6 @@ def delete_run(path: str | Path) -> None:
                 file.unlink()
         shutil.rmtree(path / JOURNAL, ignore_errors=True)
         (path / MANIFEST).unlink(missing_ok=True)
-        (path / LOCK).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # files of somebody else are left alone
         path.rmdir()
 
@@ -171,6 +173,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 def is_busy(path: Path) -> bool:
     """Whether a process is writing to a run."""
+    if not (path / LOCK).is_file():
+        return False
     try:
         with locked(path):
             return False
@@ -185,21 +189,25 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         InputError: another process, or another thread of this one, holds it.
     """
+    lock = path / LOCK
     try:
-        file = open(path / LOCK, "wb")  # noqa: SIM115 - closed below, which gives the lock back
+        file = open(lock, "wb")  # noqa: SIM115 - closed below, which gives the lock back
     except OSError as error:
         raise InputError(
             f"Expected a run folder to write to, got {path} ({error.strerror}); choose another."
         ) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise InputError(BUSY.format(path=path)) from error
-    try:
-        yield
-    finally:
-        file.close()
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # somebody may have finished, and removed the file, since it was opened
+            if not os.path.samestat(os.fstat(file.fileno()), os.stat(lock)):
+                raise BlockingIOError
+        except OSError as error:
+            raise InputError(BUSY.format(path=path)) from error
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -254,7 +262,7 @@ class RunFolder:
         finished = {i for i in range(len(self.shards)) if self._file(LAST_TABLE, i).is_file()}
         for file in list(self.path.iterdir()):
             found = _SHARD.fullmatch(file.name)
-            if found and int(found[2]) not in finished:
+            if found and (found[2] == OPEN or int(found[2]) not in finished):
                 file.unlink()
         for index in finished:
             self.done.update(self.shards[index])
@@ -274,6 +282,15 @@ class RunFolder:
         write_whole(self._journal / f"{position}.json", text.encode())
         self._remember(position, rows)
         self._commit_if_whole(position // self._size)
+
+    def show_open(self) -> None:
+        """Write what is in no shard yet, so that a stopped run can be looked at."""
+        photos = [
+            rows for index in sorted(self._open) for _, rows in sorted(self._open[index].items())
+        ]
+        for table in self.tables if photos else ():
+            path = self.path / f"{table}-{OPEN}.parquet"
+            self._write(path, table, [row for rows in photos for row in rows[table]])
 
     def write_problems(self, problems: Sequence[Row]) -> None:
         """Write what is wrong with the annotation file itself."""

@@ -28,6 +28,10 @@ MAX_SIDE = 65_535
 """Longest side in pixels that a photo of a COCO file may claim."""
 MAX_PIXELS = 200_000_000
 """Most pixels that a photo of a COCO file may claim."""
+POLYGON_REACH = 10
+"""Largest coordinate of a polygon, in longest sides of its photo."""
+MAX_OUTLINE = 1_000_000
+"""Longest outline of one object in pixels; drawing one takes memory in proportion."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def read_coco(path: str | Path) -> CocoSet:
         DataError: no such file, not JSON, or images or categories without their keys.
     """
     path = Path(path)
-    data = _load_json(path)
+    data = load_json(path)
     for key in ("images", "annotations", "categories"):
         if not isinstance(data.get(key), list):
             raise DataError(
@@ -129,10 +133,10 @@ def read_coco(path: str | Path) -> CocoSet:
     seen: set[int] = set()
     for entry in data["annotations"]:
         try:
-            annotation = _read_annotation(entry, images, labels)
+            annotation = check_annotation(entry, images, labels)
             if annotation.id in seen:
-                raise _Odd("id used twice")
-        except _Odd as odd:
+                raise OddAnnotation("id used twice")
+        except OddAnnotation as odd:
             skipped[str(odd)] += 1
             continue
         seen.add(annotation.id)
@@ -216,11 +220,12 @@ def read_rgb(path: Path) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-class _Odd(Exception):
-    """Why one annotation is left out."""
+class OddAnnotation(Exception):
+    """Why one annotation is left out, as it would follow 'an annotation'."""
 
 
-def _load_json(path: Path) -> dict[str, Any]:
+def load_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object from a file; raises DataError where there is none."""
     if not path.is_file():
         raise DataError(f"Expected a COCO file at {path}, got no such file; check the path.")
     try:
@@ -242,14 +247,15 @@ def _load_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def _is_int(value: object) -> bool:
+def is_int(value: object) -> bool:
+    """Whether a value of JSON is a whole number (JSON's true is none)."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _read_categories(path: Path, entries: list[Any]) -> list[tuple[int, str]]:
     categories: dict[int, str] = {}
     for entry in entries:
-        ok = isinstance(entry, dict) and _is_int(entry.get("id"))
+        ok = isinstance(entry, dict) and is_int(entry.get("id"))
         if not ok or not isinstance(entry.get("name"), str) or entry["id"] in categories:
             raise DataError(
                 f"Expected categories with a name and a whole-number id of their own in "
@@ -264,7 +270,7 @@ def _read_categories(path: Path, entries: list[Any]) -> list[tuple[int, str]]:
 def _read_image(path: Path, entry: Any) -> CocoImage:
     ok = isinstance(entry, dict) and isinstance(entry.get("file_name"), str)
     ok = ok and "\0" not in entry["file_name"]
-    ok = ok and all(_is_int(entry.get(key)) for key in ("id", "width", "height"))
+    ok = ok and all(is_int(entry.get(key)) for key in ("id", "width", "height"))
     if not ok or not all(1 <= entry[key] <= MAX_SIDE for key in ("width", "height")):
         raise DataError(
             f"Expected images with whole-number id, width and height and a file_name in "
@@ -291,32 +297,42 @@ def _numbers(values: Any) -> np.ndarray | None:
     return array if np.isfinite(array).all() else None
 
 
-def _read_annotation(
+def check_annotation(
     entry: Any, images: Mapping[int, CocoImage], labels: Mapping[int, int]
 ) -> CocoAnnotation:
-    if not isinstance(entry, dict) or not _is_int(entry.get("id")):
-        raise _Odd("without an id")
+    """Check one entry of ``annotations``.
+
+    Args:
+        entry: as in the file.
+        images: by id.
+        labels: category id to label.
+
+    Raises:
+        OddAnnotation: why it cannot be used.
+    """
+    if not isinstance(entry, dict) or not is_int(entry.get("id")):
+        raise OddAnnotation("without an id")
     image_id, category_id = entry.get("image_id"), entry.get("category_id")
-    if not _is_int(image_id) or image_id not in images:
-        raise _Odd("of an unknown image")
-    if not _is_int(category_id) or category_id not in labels:
-        raise _Odd("of an unknown category")
+    if not is_int(image_id) or image_id not in images:
+        raise OddAnnotation("of an unknown image")
+    if not is_int(category_id) or category_id not in labels:
+        raise OddAnnotation("of an unknown category")
     image = images[image_id]
     box = _numbers(entry.get("bbox"))
     if box is None or len(box) != 4 or box[2] <= 0 or box[3] <= 0:
-        raise _Odd("without a box of positive size")
+        raise OddAnnotation("without a box of positive size")
     reach = max(image.width, image.height)
     if np.abs(box).max() > 2 * reach:
-        raise _Odd("with a box far outside the photo")
+        raise OddAnnotation("with a box far outside the photo")
     segmentation = entry.get("segmentation")
     polygons: tuple[np.ndarray, ...] = ()
     runs = None
     if isinstance(segmentation, list):
         polygons = _read_polygons(segmentation, image)
     elif isinstance(segmentation, dict):
-        runs = _read_runs(segmentation, image)
+        runs = read_runs(segmentation, image)
     else:
-        raise _Odd("without a segmentation")
+        raise OddAnnotation("without a segmentation")
     area = entry.get("area")
     if not isinstance(area, (int, float)) or not math.isfinite(area) or area <= 0:
         area = box[2] * box[3]
@@ -335,34 +351,40 @@ def _read_annotation(
 
 def _read_polygons(segmentation: list[Any], image: CocoImage) -> tuple[np.ndarray, ...]:
     polygons = []
+    length = 0.0
     for part in segmentation:
         flat = _numbers(part)
+        if flat is None:
+            raise OddAnnotation("with a polygon that is no list of finite numbers")
         # pycocotools reads four numbers as a box and drops the last of an odd count
-        if flat is None or len(flat) < 6 or len(flat) % 2:
-            raise _Odd("with an odd polygon")
+        if len(flat) < 6 or len(flat) % 2:
+            raise OddAnnotation("with a polygon of fewer than three points or half a point")
         points = flat.reshape(-1, 2)
         # it also allocates memory by the length of the outline, so far-off points are refused
-        size = np.array([image.width, image.height], dtype=np.float64)
-        if (points < -size).any() or (points > 2 * size).any():
-            raise _Odd("with a polygon far outside the photo")
+        if np.abs(points).max() > POLYGON_REACH * max(image.width, image.height):
+            raise OddAnnotation("with a polygon far outside the photo")
+        length += float(np.abs(np.diff(points, axis=0, append=points[:1])).max(axis=1).sum())
         polygons.append(points)
+    if length > MAX_OUTLINE:
+        raise OddAnnotation("with an outline too long to draw")
     if not polygons:
-        raise _Odd("with an empty segmentation")
+        raise OddAnnotation("with an empty segmentation")
     return tuple(polygons)
 
 
-def _read_runs(segmentation: dict[str, Any], image: CocoImage) -> np.ndarray:
+def read_runs(segmentation: dict[str, Any], image: CocoImage) -> np.ndarray:
+    """(R,) int64 run lengths that fill the photo; raises OddAnnotation where they do not."""
     if segmentation.get("size") != [image.height, image.width]:
-        raise _Odd("with run lengths of another photo size")
+        raise OddAnnotation("with run lengths of another photo size")
     counts = segmentation.get("counts")
     if isinstance(counts, str):
         values = _decompress(counts, image.height * image.width)
-    elif isinstance(counts, list) and all(_is_int(c) and c >= 0 for c in counts):
+    elif isinstance(counts, list) and all(is_int(c) and c >= 0 for c in counts):
         values = counts
     else:
         values = []
     if not values or min(values) < 0 or sum(values) != image.height * image.width:
-        raise _Odd("with damaged run lengths")
+        raise OddAnnotation("with damaged run lengths")
     return np.array(values, dtype=np.int64)
 
 
