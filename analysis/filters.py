@@ -244,7 +244,13 @@ class Folder:
             if shards:
                 files = ", ".join("'" + s.replace("'", "''") + "'" for s in shards)
                 sql = f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{files}])"  # noqa: S608
-                self._base.execute(sql)
+                try:
+                    self._base.execute(sql)
+                except duckdb.Error as error:
+                    raise DataError(
+                        f"Expected whole shards in {self.path}, got one of {table} that cannot be "
+                        "read; make the run again, or copy it again."
+                    ) from error
                 self.empty = self.empty and table != "objects"
 
     def query(self, sql: str, params: list[Any] | None = None) -> pd.DataFrame:

@@ -13,10 +13,8 @@ import pandas as pd
 import pytest
 from factories import TinyCoco, tiny_coco
 from run_compare import assert_same_run, tables
-from skimage.measure import perimeter_crofton
 
 from analysis import store
-from analysis.outline import outline
 from analysis.run import Run, RunConfig, run_dataset, shard_size
 from analysis.schema import SCHEMA_VERSION, TABLES, arrow_schema
 from dynamask.config import GRIDS
@@ -385,73 +383,3 @@ def test_a_full_disk_is_said_before_the_work(
 
 def test_shards_follow_from_the_number_of_photos() -> None:
     assert [shard_size(n) for n in (1, 60, 126, 5000, 118_287)] == [8, 8, 16, 500, 500]
-
-
-# -- the store -----------------------------------------------------------------------------
-
-
-def test_runs_are_listed_and_deleted(whole: Path, tmp_path: Path) -> None:
-    import shutil
-
-    base = tmp_path / "runs"
-    assert store.list_runs(base) == []
-    base.mkdir()
-    shutil.copytree(whole, base / "one")
-    (base / "other").mkdir()
-    (base / "broken").mkdir()
-    (base / "broken" / "manifest.json").write_text("{")
-    listed = {r.name: r for r in store.list_runs(base)}
-    assert {n: r.state for n, r in listed.items()} == {"whole": "done", "broken": "unreadable"}
-    assert "readable manifest.json" in listed["broken"].problem
-    assert listed["whole"].photos == PHOTOS and listed["whole"].size_bytes > 10_000
-    (base / "one" / "mine.txt").write_text("kept")
-    store.delete_run(base / "one")
-    assert [p.name for p in (base / "one").iterdir()] == ["mine.txt"]
-    with pytest.raises(DataError, match=r"no manifest\.json"):
-        store.delete_run(base / "other")
-    assert (base / "other").is_dir()
-
-
-def test_other_schema_versions_are_refused(whole: Path, tmp_path: Path) -> None:
-    manifest = json.loads((whole / "manifest.json").read_text())
-    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 99}))
-    with pytest.raises(DataError, match="schema version 1 .* got 99"):
-        store.open_run(tmp_path)
-    assert store.run_info(tmp_path).state == "unreadable"
-
-
-def test_writes_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "x.json"
-    store.write_whole(target, b"old")
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
-    with pytest.raises(InputError, match="No space left"):
-        store.write_whole(target, b"new")
-    assert target.read_bytes() == b"old"
-
-
-# -- outlines ------------------------------------------------------------------------------
-
-
-def test_outlines_against_another_implementation() -> None:
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:90, :120]
-    for _ in range(20):
-        cx, cy, r = rng.uniform(20, 100), rng.uniform(20, 70), rng.uniform(1, 19)
-        mask = np.hypot(x - cx, y - cy) < r * (1 + 0.2 * np.cos(3 * np.arctan2(y - cy, x - cx)))
-        mask &= np.hypot(x - cx, y - cy) > r / 3
-        if mask.any():
-            expected = perimeter_crofton(np.pad(mask, 1), directions=4)
-            assert outline(mask).length_px == pytest.approx(expected)
-
-
-def test_discs_are_compact_and_combs_are_not() -> None:
-    y, x = np.mgrid[:200, :200]
-    disc = outline(np.hypot(x - 100, y - 100) < 60)
-    assert disc.compactness == pytest.approx(1, abs=0.03) and not disc.truncated
-    comb = np.zeros((200, 200), bool)
-    comb[50:150, 50:150:2] = True
-    assert outline(comb).compactness < 0.02
-    assert outline(np.hypot(x - 5, y - 100) < 20).truncated
-    nothing = outline(np.zeros((5, 5), bool))
-    assert (nothing.pixels, nothing.compactness) == (0, None)
-    assert pd.isna(nothing.compactness) or nothing.compactness is None

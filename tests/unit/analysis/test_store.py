@@ -1,0 +1,58 @@
+"""Run folders as a whole: listed, deleted, refused; files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from analysis import store
+from analysis.synthetic import write_run
+from dynamask.errors import DataError, InputError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "one", 300, 20, seed=3)
+
+
+def test_runs_are_listed_and_deleted(folder: Path, tmp_path: Path) -> None:
+    base = tmp_path / "runs"
+    assert store.list_runs(base) == []
+    base.mkdir()
+    shutil.copytree(folder, base / "one")
+    (base / "other").mkdir()
+    (base / "broken").mkdir()
+    (base / "broken" / "manifest.json").write_text("{")
+    listed = {r.name: r for r in store.list_runs(base)}
+    assert {n: r.state for n, r in listed.items()} == {
+        "synthetic-300": "done",
+        "broken": "unreadable",
+    }
+    assert "readable manifest.json" in listed["broken"].problem
+    assert listed["synthetic-300"].photos == 20 and listed["synthetic-300"].size_bytes > 10_000
+    (base / "one" / "mine.txt").write_text("kept")
+    store.delete_run(base / "one")
+    assert [p.name for p in (base / "one").iterdir()] == ["mine.txt"]
+    with pytest.raises(DataError, match=r"no manifest\.json"):
+        store.delete_run(base / "other")
+    assert (base / "other").is_dir()
+
+
+def test_other_schema_versions_are_refused(folder: Path, tmp_path: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 99}))
+    with pytest.raises(DataError, match="schema version 1 .* got 99"):
+        store.open_run(tmp_path)
+    assert store.run_info(tmp_path).state == "unreadable"
+
+
+def test_writes_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "x.json"
+    store.write_whole(target, b"old")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(InputError, match="No space left"):
+        store.write_whole(target, b"new")
+    assert target.read_bytes() == b"old"
