@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app import filmstrip, text
+from app import text_page as words
 from app.picture import object_name
 from app.session import Decoded
 from dynamask.allocation import budget_path
@@ -61,9 +62,9 @@ def object_card(
         f'data-grid="{grid}">'
         f"<h3>{escape(object_name(decoded, row))}"
         f'<span class="dm-badge"><i style="background:{GRID_COLOURS[grid]}"></i>'
-        f"grid {grid}{escape(hand)}</span></h3>{note}{pictures[0]}"
+        f"grid {grid}{escape(hand)}</span></h3>{note}<div class='dm-top'>{pictures[0]}"
+        f"{_bars(text.CARD_PROBABILITY, _probabilities(decoded, row), grid)}</div>"
         f"{_flips(decoded, row, costs)}{pictures[1]}"
-        f"{_bars(text.CARD_PROBABILITY, _probabilities(decoded, row), grid)}"
         f"{_facts(decoded, row, strip, costs)}</section>"
     )
 
@@ -88,13 +89,13 @@ def _facts(decoded: Decoded, row: int, strip: Strip | None, costs: CostTable) ->
     drawn = int(decoded.ids[row]) >= decoded.first_drawn
     x1, y1, x2, y2 = (float(v) for v in instances.boxes_xyxy_px[row])
     facts = [
-        ("Score", "\u2013" if drawn else f"{float(instances.scores[row]):.2f}"),
-        ("Box", f"{x1:.0f}, {y1:.0f} to {x2:.0f}, {y2:.0f} px"),
+        (words.FACT_SCORE, "\u2013" if drawn else f"{float(instances.scores[row]):.2f}"),
+        (words.FACT_BOX, words.FACT_BOX_VALUE.format(x1=x1, y1=y1, x2=x2, y2=y2)),
     ]
     if strip is not None:
         frame = strip.frames[GRIDS.index(int(selection.grids[row]))]
-        facts.append(("Mask", f"{int(frame.mask.sum()):,} px²"))
-    facts.append(("Cost", f"{text.gmac(float(selection.gmac[row]))} GMAC"))
+        facts.append((words.FACT_MASK, f"{int(frame.mask.sum()):,} px²"))
+    facts.append((words.FACT_COST, f"{text.gmac(float(selection.gmac[row]))} GMAC"))
     rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts)
     switch = (
         text.CARD_SWITCH.format(gmac=text.gmac(costs.switch_mac / 1e9))
@@ -126,17 +127,35 @@ def _flips(decoded: Decoded, row: int, costs: CostTable) -> str:
     return f"<p data-testid='flips'>{first}<span class='dm-muted'>{escape(said)}</span></p>"
 
 
-def reach_line(decoded: Decoded, costs: CostTable) -> str:
-    """Which budgets change anything on this photo."""
+def reach_line(decoded: Decoded, costs: CostTable, bounds: tuple[float, float]) -> str:
+    """Which budgets change anything on this photo: a band below the slider, and a sentence.
+
+    Args:
+        decoded: the photo's objects.
+        costs: of the model.
+        bounds: the slider's ends in GMAC per object.
+    """
     if not len(decoded.instances):
         return ""
     probabilities = decoded.instances.selection.probabilities
-    low, high = budget_path(probabilities, costs.exit_macs(pays_switch=True)).range_mac
+    low, high = (
+        mac / 1e9 for mac in budget_path(probabilities, costs.exit_macs(pays_switch=True)).range_mac
+    )
+    band = ""
     if high <= low:
         said = text.REACH_NONE
     else:
-        said = text.REACH.format(low=text.gmac(low / 1e9), high=text.gmac(high / 1e9))
-    return f"<p class='dm-muted dm-small' data-testid='reach'>{escape(said)}</p>"
+        ends = {"low": text.gmac(low), "high": text.gmac(high)}
+        said = text.REACH.format(**ends)
+        left, right = (
+            100 * min(max((end - bounds[0]) / max(bounds[1] - bounds[0], 1e-9), 0), 1)
+            for end in (low, high)
+        )
+        band = (
+            f"<div class='dm-band' role='img' aria-label='{escape(words.BAND.format(**ends))}'>"
+            f"<i style='left:{left:.1f}%;width:{max(right - left, 1):.1f}%'></i></div>"
+        )
+    return f"{band}<p class='dm-muted dm-small' data-testid='reach'>{escape(said)}</p>"
 
 
 def _probabilities(decoded: Decoded, row: int) -> list[tuple[int, float, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app import settings, text
+from app.text_export import EXPORT_ODD, EXPORTS
 from dynamask.config import GRIDS
 from dynamask.errors import InputError
 
@@ -101,3 +102,26 @@ def _usable(value: Any) -> bool:
 def _shown(value: Any) -> str:
     shown = repr(value)
     return shown if len(shown) <= 40 else f"{shown[:40]}…"
+
+
+def read_kind(data: Any) -> str:
+    """The ``kind`` of a download.
+
+    Raises:
+        InputError: there is no such file to take away.
+    """
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if not isinstance(kind, str) or kind not in EXPORTS:
+        raise InputError(EXPORT_ODD.format(known=", ".join(EXPORTS)))
+    return kind
+
+
+def read_look(data: Any) -> dict[str, Any]:
+    """``colour`` and ``fill`` of an event as they came, for :mod:`app.preferences` to check.
+
+    Raises:
+        InputError: it is no record of these.
+    """
+    if not isinstance(data, dict):
+        raise InputError(text.EVENT_ODD.format(what="what the colours follow"))
+    return {name: data[name] for name in ("colour", "fill") if name in data}

@@ -213,7 +213,7 @@ def export(
     """Any of the files by its key in ``text_export.EXPORTS``.
 
     Args:
-        kind: png, idmap, coco, csv, parquet or html.
+        kind: png, idmap, coco, json, csv, parquet or html.
         opened: the photo.
         decoded: its objects.
         name: the photo's file name.
@@ -231,6 +231,7 @@ def export(
         "png": (lambda: overlay_png(opened, decoded), ".png"),
         "idmap": (lambda: id_map_png(decoded), "-ids.png"),
         "coco": (lambda: coco_json(decoded, file_name=name), "-coco.json"),
+        "json": (lambda: result_json(decoded, file_name=name), ".json"),
         "csv": (lambda: csv_bytes(table(decoded, file_name=name)), ".csv"),
         "parquet": (lambda: parquet_bytes(table(decoded, file_name=name)), ".parquet"),
         "html": (lambda: page_html(opened, decoded, name=name, strips=strips), ".html"),

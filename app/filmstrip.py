@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from app import settings, text
+from app import text_page as words
 from app.picture import data_url, encode
 from dynamask.config import GRIDS
 from dynamask.palette import GRID_COLOURS, GRID_DASHES, halo
@@ -112,17 +113,14 @@ def strip_html(strip: Strip, window: Window, box: np.ndarray, chosen: int) -> st
 def _figure(strip: Strip, frame: Frame, window: Window, box: np.ndarray, chosen: int) -> str:
     label = text.CARD_FRAME.format(grid=frame.grid, iou=frame.iou, biou=frame.boundary_iou)
     here = frame.grid == chosen
-    rows = [
-        f"IoU <b>{frame.iou:.2f}</b> · boundary <b>{frame.boundary_iou:.2f}</b>"
-        if frame.grid != GRIDS[-1]
-        else "the finest"
-    ]
+    rows = [words.FRAME_FINEST]
+    if frame.grid != GRIDS[-1]:
+        rows = [_pair(words.FRAME_IOU, frame.iou, words.FRAME_BOUNDARY, frame.boundary_iou)]
     if frame.truth_iou is not None and frame.truth_boundary_iou is not None:
-        rows.append(
-            f"true <b>{frame.truth_iou:.2f}</b> · edge <b>{frame.truth_boundary_iou:.2f}</b>"
-        )
-    rows.append(f"{text.gmac(frame.mac / 1e9)} GMAC · {frame.ms:.0f} ms")
-    mark = "<span class='dm-chosen'>chosen</span>" if here else ""
+        names = (words.FRAME_TRUTH, words.FRAME_TRUTH_BOUNDARY)
+        rows.append(_pair(names[0], frame.truth_iou, names[1], frame.truth_boundary_iou))
+    rows.append(words.FRAME_COST.format(gmac=text.gmac(frame.mac / 1e9), ms=frame.ms))
+    mark = f"<span class='dm-chosen'>{words.FRAME_CHOSEN}</span>" if here else ""
     lines = "".join(f"<span>{row}</span>" for row in rows)
     return (
         f"<figure class='dm-frame{' chosen' if here else ''}' data-testid='frame-{frame.grid}' "
@@ -130,6 +128,10 @@ def _figure(strip: Strip, frame: Frame, window: Window, box: np.ndarray, chosen:
         f"<strong><i style='background:{GRID_COLOURS[frame.grid]}'></i>{frame.grid}{mark}</strong>"
         f"{lines}</figcaption></figure>"
     )
+
+
+def _pair(name: str, iou: float, boundary: str, boundary_iou: float) -> str:
+    return f"{name} <b>{iou:.2f}</b> · {boundary} <b>{boundary_iou:.2f}</b>"
 
 
 def _truth_path(strip: Strip, window: Window) -> str:

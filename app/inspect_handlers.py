@@ -5,46 +5,26 @@ Controls are always policy, budget, threshold and smallest score, in this order.
 
 from __future__ import annotations
 
-import json
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from app import card, events, text, text_dataset, truth
+from app import card, events, query, settings, text, text_dataset, text_page, truth
 from app.guard import sentences
-from app.inspect_parts import Parts, State, inwards, stem, without_box
-from app.picture import encode
+from app.inspect_files import Files
+from app.inspect_memory import Memory
+from app.inspect_parts import State, without_box
+from app.ordering import in_order
 from app.widgets.photo_input import check_uploaded
-from dynamask.batch import result_dict
-from dynamask.errors import DynaMaskError, InputError
+from dynamask.errors import InputError
 
 SKIP_SHOWN = 5  # viewer, card, grid by hand, class of a drawn box, reach of the budget
 
 
-class Handlers(Parts):
+class Handlers(Memory, Files):
     """See the module's docstring."""
-
-    example_paths: list[Path]
-
-    def on_load(self) -> tuple[Any, Any, Any]:
-        """Wait for the model; then give the budget slider its range, or say what is wrong."""
-        try:
-            predictor = self.session.predictor()
-        except DynaMaskError as error:
-            sentence = f"<strong>{escape(text.NO_MODEL)}</strong>{escape(str(error))}"
-            banner = f'<div class="dm-banner" role="alert" data-testid="no-model">{sentence}</div>'
-            return gr.update(value=banner, visible=True), gr.skip(), gr.skip()
-        low, high = predictor.budget_range()
-        info = text.BUDGET_RANGE.format(low=self._share(low), high=self._share(high))
-        low, high = inwards(low), inwards(high, up=False)
-        middle = round((low + high) / 2, 3)
-        return (
-            gr.update(visible=False),
-            gr.update(minimum=low, maximum=high, value=middle, interactive=True, info=info),
-            gr.update(visible=True if self._has_hidden_classes() else "hidden"),
-        )
 
     def on_photo(self, path: str | None, *controls: Any) -> Any:
         """Analyse an uploaded, pasted or photographed picture."""
@@ -60,24 +40,31 @@ class Handlers(Parts):
         return self._open(str(path), path.name, controls)
 
     @sentences
+    @in_order("control")
     def on_control(self, state: State, selected: int | None, *controls: Any) -> tuple[Any, ...]:
         """Decode again under new settings; nothing is encoded."""
-        number = self.sequence.next()
-        if not state["key"]:
-            return (gr.skip(),) * SKIP_SHOWN
-        return self._show(self._reopen(state), state, selected, controls, number=number)
+        return self._again(state, selected, controls)
 
+    @sentences
+    @in_order("control")
     def on_policy(self, state: State, selected: int | None, *controls: Any) -> tuple[Any, ...]:
-        """As :meth:`on_control`, and explain the policy."""
-        viewer, detail, *extras = self.on_control(state, selected, *controls)
+        """As :meth:`on_control`, and explain the policy; an oracle without truth is not chosen."""
+        back = {}
+        if state["key"] and self._waits_for_truth(state, controls[0]):
+            gr.Warning(text_page.ORACLE_WAITS, title="")
+            controls = (settings.POLICY, *controls[1:])
+            back = {"value": settings.POLICY}
+        viewer, detail, *extras = self._again(state, selected, controls)
         info = text.policy_help(controls[0], self._share(controls[1]))
-        return (viewer, detail, gr.update(info=info), *extras)
+        return (viewer, detail, gr.update(info=info, **back), *extras)
 
+    @sentences
+    @in_order("control")
     def on_budget(
         self, state: State, selected: int | None, _: Any, *others: Any
     ) -> tuple[Any, ...]:
         """Moving the budget chooses the budget policy."""
-        viewer, detail, *extras = self.on_control(state, selected, "budget", *others)
+        viewer, detail, *extras = self._again(state, selected, ("budget", *others))
         info = text.policy_help("budget", self._share(others[0]))
         return (viewer, detail, gr.update(value="budget", info=info), *extras)
 
@@ -127,6 +114,7 @@ class Handlers(Parts):
     # the next four name each control, since Gradio looks for the event among named arguments
 
     @sentences
+    @in_order("select")
     def on_select(
         self, state: State, policy: Any, budget: Any, cut: Any, score: Any, event: gr.EventData
     ) -> tuple[Any, ...]:
@@ -256,24 +244,18 @@ class Handlers(Parts):
         """Make room for another photo."""
         return self._closed("")
 
-    @sentences
-    def on_json(self, state: State, *controls: Any) -> Any:
-        """Write the result as JSON, the same as ``python -m dynamask predict --json``."""
-        decoded = self._saved(state, controls)[1]
-        facts = result_dict(decoded.instances, file_name=state["name"])
-        data = json.dumps(facts, allow_nan=False, indent=1).encode()
-        return self._file(data, f"{stem(state['name'])}.json")
-
-    @sentences
-    def on_png(self, state: State, *controls: Any) -> Any:
-        """Draw the overlay at the photo's own size."""
-        from dynamask.overlay import draw_overlay
-
-        opened, decoded = self._saved(state, controls)
-        picture = draw_overlay(opened.pixels, decoded.instances)
-        return self._file(encode(picture[..., ::-1], ".png"), f"{stem(state['name'])}.png")
-
     # -- parts -----------------------------------------------------------------------------
+
+    def _again(
+        self, state: State, selected: int | None, controls: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        number = self.sequence.next()
+        if not state["key"]:
+            return (gr.skip(),) * SKIP_SHOWN
+        return self._show(self._reopen(state), state, selected, controls, number=number)
+
+    def _waits_for_truth(self, state: State, policy: Any) -> bool:
+        return policy == query.NEEDS_TRUTH and self.session.truth(state["truth"]) is None
 
     def _with_boxes(self, state: State, new: list[tuple[events.Box, int]]) -> State:
         drawn = state["drawn"]

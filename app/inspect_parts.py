@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
-import time
+from collections import OrderedDict
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
-from app import card, events, overrides, settings, text
+from app import card, events, overrides, query, settings, text
+from app.ordering import Sequence
 from app.picture import display_jpeg, viewer_value
 from app.session import Ask, Decoded, Opened, Session
 from app.widgets.mask_viewer import MaskViewer
@@ -22,6 +22,7 @@ from dynamask.errors import DynaMaskError, InputError
 logger = logging.getLogger(__name__)
 
 State = dict[str, Any]
+MAX_PHOTO_FILES = 64  # names of photos in Gradio's cache; one is made again where it is gone
 
 
 def new_state() -> State:
@@ -35,21 +36,8 @@ def new_state() -> State:
         "by_hand": (),  # (object id, grid)
         "truth": "",
         "every": False,
+        "example": "",  # name of the example photo, without its suffix
     }
-
-
-class Sequence:
-    """Rising numbers for answers, so that a page can tell a stale one; also after a restart."""
-
-    def __init__(self) -> None:
-        self._last = 0
-        self._lock = threading.Lock()
-
-    def next(self) -> int:
-        """A number larger than all before: microseconds, below 2^53 as JavaScript needs."""
-        with self._lock:
-            self._last = max(self._last + 1, time.time_ns() // 1000)
-            return self._last
 
 
 class Parts:
@@ -65,15 +53,27 @@ class Parts:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.sequence = Sequence()
+        self._photo_files: OrderedDict[str, str] = OrderedDict()
 
-    def _open(self, path: str, name: str, controls: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _open(
+        self, path: str, name: str, controls: tuple[Any, ...], keep: Any = None
+    ) -> tuple[Any, ...]:
+        """Analyse a photo; ``keep`` are filters that the browser then applies to it."""
         number = self.sequence.next()
+        policy = gr.skip()
+        if controls[0] == query.NEEDS_TRUTH:  # the last photo's truth is not this one's
+            controls = (settings.POLICY, *controls[1:])
+            policy = gr.update(value=settings.POLICY, info=text.policy_help(settings.POLICY))
         try:
             opened = self.session.open(path)
             state = {**new_state(), "key": opened.scene.key, "path": path, "name": name}
+            if Path(path).parent == settings.EXAMPLES:
+                state["example"] = Path(path).stem
             viewer, detail, *extras = self._show(
                 opened, state, None, controls, select=0, number=number
             )
+            if keep is not None:
+                viewer["value"]["filter"] = keep
         except DynaMaskError as error:
             return self._closed(str(error))
         except Exception:
@@ -88,9 +88,8 @@ class Parts:
             gr.update(visible=False, value=""),
             gr.update(interactive=True),
             gr.update(interactive=True),
-            gr.update(interactive=True),
-            gr.update(interactive=True),
             "",
+            policy,
             *extras,
         )
 
@@ -107,9 +106,8 @@ class Parts:
             gr.update(visible=bool(sentence), value=alert),
             off,
             off,
-            off,
-            off,
             "",
+            gr.skip(),
             *self._extras(None, None, new_state()),
         )
 
@@ -136,11 +134,32 @@ class Parts:
         value["seq"] = number
         if decoded.hidden:
             value["notices"] = [*value["notices"], self._hidden_line(decoded)]
-        value["photo"] = save_bytes_to_cache(
-            display_jpeg(opened.pixels), "photo.jpg", self.viewer.GRADIO_CACHE
-        )
+        value["photo"] = self._photo_file(opened)
+        value["query"] = self._address(state, controls)
         detail = self._card(opened, decoded, ask, selected)
         return (gr.update(value=value), detail, *self._extras(decoded, selected, state))
+
+    def _photo_file(self, opened: Opened) -> str:
+        """Path of the photo as the page shows it; written once, not at every slider's move."""
+        key = opened.scene.key
+        path = self._photo_files.get(key)
+        if path is None or not Path(path).is_file():
+            data = display_jpeg(opened.pixels)
+            path = save_bytes_to_cache(data, "photo.jpg", self.viewer.GRADIO_CACHE)
+            self._photo_files[key] = path
+            while len(self._photo_files) > MAX_PHOTO_FILES:
+                self._photo_files.popitem(last=False)
+        return path
+
+    @staticmethod
+    def _address(state: State, controls: tuple[Any, ...]) -> dict[str, str]:
+        """What the page's address then says of the photo and its policy; "" takes it out."""
+        policy, budget = controls[0], None
+        if policy == "budget":
+            budget = round(1000 * controls[1])
+        shown = "" if policy == query.NEEDS_TRUTH else policy
+        view = query.PageView(example=state["example"], policy=shown, budget=budget)
+        return {"example": "", "policy": "", "budget": "", **query.encode(view)}
 
     def _card(self, opened: Opened, decoded: Decoded, ask: Ask, selected: int | None) -> str:
         costs = self.session.predictor().cost_table
@@ -169,7 +188,8 @@ class Parts:
                 )
         reach = ""
         if decoded is not None:
-            reach = card.reach_line(decoded, self.session.predictor().cost_table)
+            predictor = self.session.predictor()
+            reach = card.reach_line(decoded, predictor.cost_table, predictor.budget_range())
         return hand, label, reach
 
     def _hidden_line(self, decoded: Decoded) -> str:

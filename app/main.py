@@ -11,7 +11,16 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio look
 
 import gradio as gr
 
-from app import api, headers, mcp_json, settings, text, text_batch, text_dataset
+from app import (
+    address,
+    api,
+    headers,
+    mcp_json,
+    settings,
+    text,
+    text_batch,
+    text_dataset,
+)
 from app.dataset_job import Board
 from app.dataset_runs import Shelf
 from app.session import Session
@@ -55,6 +64,8 @@ def build_app(session: Session, *, public: bool = False) -> gr.Blocks:
                 RunsTab(session, shelf, board).build(demo, tab, tabs, dataset)
             with gr.Tab(text_dataset.TAB_PUBLISHED, id="published"):
                 PublishedTab().build()
+        inspector.tab_ids = address.tab_ids(tabs)
+        address.remember_tab(demo, tabs)
         api.add_endpoints(session)
     demo.queue(max_size=settings.QUEUE_SIZE, default_concurrency_limit=settings.UI_CONCURRENCY)
     return demo

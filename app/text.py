@@ -69,8 +69,7 @@ POLICY_HELP = {
     "fixed": "Every object leaves at grid {grid}; the switch is not asked.",
 }
 BUDGET = "Budget, GMAC per object"
-BUDGET_INFO = "From all objects at 14 to all at 112."
-BUDGET_RANGE = "{low:.0%} to {high:.0%} of what an object costs at grid 112."
+BUDGET_INFO = "Shared by all objects of the photo, from all at 14 to all at 112."
 BUDGET_SHARE = ", {share:.0%} of all-112"
 THRESHOLD = "Mask threshold"
 THRESHOLD_INFO = "Pixels above it are the object's."
@@ -100,16 +99,15 @@ CARD_FLIP_NEVER = "Whatever the budget, it stays at {grid}: the switch likes it 
 CARD_FLIP_OTHER = "A shared budget would give it {path}."
 CARD_FLIP_START = "{grid} at first"
 CARD_FLIP_FROM = "{grid} from {budget} GMAC per object on"
-EDGES = "Show the edges that the model sees"
-OVERRIDE = "Its grid"
-OVERRIDE_INFO = "Auto leaves it to the policy; the other objects stay as they are."
+EDGES = "Show edge maps"
+OVERRIDE = "Grid of this object"
 AUTO = "Auto"
 BY_HAND = "set by hand"
 REACH = (
-    "Here budgets from {low} to {high} GMAC per object change something; "
-    "from there on, each object has the grid that the switch likes best."
+    "On this photo {low} to {high} change something; above, every object has the grid that the "
+    "switch likes best."
 )
-REACH_NONE = "Here no budget changes anything: every object stays at grid 14."
+REACH_NONE = "On this photo no budget changes anything: every object stays at grid 14."
 
 # -- classes that the weights do not vouch for
 HIDDEN = (
@@ -144,8 +142,6 @@ TRUTH_LARGE = "Expected a COCO file of at most {most} MB, got a larger one; cut 
 BOXES_NONE = "Expected boxes for {name} in {file}, got none; check the names in the file."
 
 # -- downloads
-DOWNLOAD_JSON = "Save JSON"
-DOWNLOAD_PNG = "Save picture"
 NOTHING_TO_SAVE = "Expected an analysed photo to save, got none; choose a photo."
 
 # -- events

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-# -- names of the downloads, for buttons
+# -- the downloads: what a menu calls them, and what is in them
 EXPORTS = {
     "png": "Picture (PNG)",
     "idmap": "Id map (PNG)",
     "coco": "COCO JSON",
+    "json": "Result JSON",
     "csv": "Table (CSV)",
     "parquet": "Table (Parquet)",
     "html": "Page (HTML)",
 }
-EXPORT_LABEL = "Take it away"
+EXPORT_HINTS = {
+    "png": "The photo with masks and legend, at its own size.",
+    "idmap": "Each pixel is an object's id, 16 bits.",
+    "coco": "A COCO dataset and results list, masks as RLE.",
+    "json": "The same as the command line writes, with costs.",
+    "csv": "One row per object, for a spreadsheet.",
+    "parquet": "The same table with its types.",
+    "html": "Picture, table and film strips in one file, no network.",
+}
 EXPORT_ODD = "Expected one of {known}, got another kind of file; reload the page."
 
 # -- the page

@@ -252,7 +252,7 @@ class DatasetTab(DatasetHandlers):
             show_progress_on=[self.report],
             concurrency_id="report",
             concurrency_limit=1,
-        ).success(None, js=SAVE_JS.replace("#dm-file", "#dm-report-file"), **PRIVATE)
+        ).success(None, self.file, None, js=SAVE_JS, **PRIVATE)
 
     def _wire_inspector(self) -> None:
         inspector = self.inspector

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import gradio as gr
 
-from app import card, settings, text
+from app import card, preferences, settings, text
 from app.inspect_handlers import Handlers
 from app.inspect_parts import State, new_state
 from app.inspect_plots import PhotoPlots
+from app.text_export import EXPORT_HINTS, EXPORTS
 from app.widgets.budget_slider import BudgetSlider
 from app.widgets.mask_viewer import MaskViewer
 from app.widgets.photo_input import PhotoInput
@@ -20,9 +22,23 @@ __all__ = ["MODEL", "QUIET", "InspectTab", "State", "new_state"]
 BUDGET_RANGE = (0.0, 1.0)  # until the model is there
 MODEL = {"concurrency_limit": 1, "concurrency_id": "model"}
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
-SAVE_JS = (
-    "() => setTimeout(() => document.querySelector('#dm-file a, a#dm-file, #dm-file').click(), 200)"
-)
+SAVE_JS = """(file) => {
+  const link = document.createElement('a');
+  link.href = file.url; link.download = file.orig_name; link.click();
+}"""
+SAVED_JS = "() => document.dispatchEvent(new CustomEvent('dm-saved'))"
+# Gradio's gallery gives its buttons no names
+NAMES_JS = """() => {{
+  const names = {names}, all = () => document.querySelectorAll('#dm-examples button.gallery-item');
+  const wait = setInterval(() => {{
+    if (all().length < names.length) return;
+    clearInterval(wait);
+    all().forEach((button, i) => button.setAttribute('aria-label', 'Example: ' + names[i]));
+  }}, 100);
+}}"""
+# both are no secrets: fixed, so that what a browser keeps is still read after a restart
+STORAGE_KEY = "dynamask-ui-v1"
+STORAGE_SECRET = "dynamask-ui-v1"  # noqa: S105
 EDGES_JS = "(on) => { document.querySelector('#dm-detail').classList.toggle('edges', on) }"
 
 
@@ -34,9 +50,16 @@ class InspectTab(Handlers):
         self.state = gr.State(new_state())
         # apart from the rest, so that a click never overwrites a box that is just being drawn
         self.selected = gr.State(None)
+        self.linked = gr.State(None)  # what the page's address opens
+        self.kept = gr.BrowserState(
+            preferences.defaults(), storage_key=STORAGE_KEY, secret=STORAGE_SECRET
+        )
+        self.look = gr.State({})  # colour and fill, as the browser last said
+        self.tab_ids = []
         self.banner = gr.HTML(visible=False, elem_id="dm-banner")
         with gr.Row(elem_id="dm-inspect"):
             with gr.Column(elem_id="dm-main", scale=3):
+                self.notice = gr.HTML(visible=False, elem_id="dm-notice")
                 self.alert = gr.HTML(visible=False, elem_id="dm-alert")
                 self.photo = PhotoInput(
                     label=text.PHOTO_LABEL,
@@ -48,23 +71,21 @@ class InspectTab(Handlers):
                     buttons=[],
                 )
                 self.viewer = MaskViewer(
-                    visible="hidden", elem_id="dm-viewer", photo_input="#dm-photo"
+                    visible="hidden",
+                    elem_id="dm-viewer",
+                    photo_input="#dm-photo",
+                    files=[[k, name, EXPORT_HINTS[k]] for k, name in EXPORTS.items()],
                 )
                 self.plots = PhotoPlots(self.session)
                 self.plots.build()
-                self._build_coco()
                 self._build_examples()
             with gr.Column(elem_id="dm-side", scale=1):
                 self._build_policy()
                 self._build_card()
-                self._build_sliders()
-                with gr.Row(elem_classes="dm-row"):
-                    self.save_png = gr.Button(
-                        text.DOWNLOAD_PNG, size="sm", interactive=False, elem_id="dm-save-png"
-                    )
-                    self.save_json = gr.Button(
-                        text.DOWNLOAD_JSON, size="sm", interactive=False, elem_id="dm-save-json"
-                    )
+                with gr.Column(elem_id="dm-more"):
+                    self._build_sliders()
+                    self._build_coco()
+                # hidden files are served all the same; a script of the page fetches this one
                 self.file = gr.DownloadButton(visible="hidden", elem_id="dm-file")
         self._wire(demo)
 
@@ -103,12 +124,10 @@ class InspectTab(Handlers):
             self.reach = gr.HTML(elem_id="dm-reach")
 
     def _build_card(self) -> None:
-        self.card = gr.HTML(card.empty_card(text.CARD_WAITING), elem_id="dm-detail")
         self.by_hand = gr.Radio(
             [(text.AUTO, "auto"), *((str(grid), str(grid)) for grid in GRIDS)],
             value="auto",
             label=text.OVERRIDE,
-            info=text.OVERRIDE_INFO,
             visible="hidden",
             elem_id="dm-by-hand",
         )
@@ -119,6 +138,7 @@ class InspectTab(Handlers):
             visible="hidden",
             elem_id="dm-label",
         )
+        self.card = gr.HTML(card.empty_card(text.CARD_WAITING), elem_id="dm-detail")
         self.edges = gr.Checkbox(label=text.EDGES, elem_id="dm-edges", container=False)
 
     def _build_sliders(self) -> None:
@@ -165,25 +185,17 @@ class InspectTab(Handlers):
         extras = [self.by_hand, self.label, self.reach]
         shown = [self.viewer, self.card]
         drawn = [*shown, self.state, self.selected, *extras]
-        buttons = [self.save_png, self.save_json, self.load_truth, self.load_boxes]
         opened = [
             *(self.viewer, self.card, self.state, self.selected, self.photo, self.alert),
-            *buttons,
-            self.note,
+            *(self.load_truth, self.load_boxes, self.note, self.policy),
             *extras,
         ]
         self.opened, self.drawn, self.controls = opened, drawn, controls  # for other tabs
-        demo.load(
-            self.on_load,
-            None,
-            [self.banner, self.budget, self.every],
-            **QUIET,
-            concurrency_limit=None,
-        )
         busy = {"api_visibility": "private", "show_progress_on": [self.photo, self.viewer]}
         for listener, handler, source in (
             (self.photo.input, self.on_photo, self.photo),
             (self.examples.click, self.on_example, self.examples),
+            (self.linked.change, self.on_linked, self.linked),
         ):
             listener(handler, [source, *controls], opened, **busy, **MODEL)
         again = {**QUIET, **MODEL, "trigger_mode": "always_last"}
@@ -196,10 +208,22 @@ class InspectTab(Handlers):
         self._wire_events(controls, drawn, opened, extras)
         self._wire_choices(controls, drawn)
         self.plots.wire(self.viewer, self.state, controls)
-        for button, handler in ((self.save_png, self.on_png), (self.save_json, self.on_json)):
-            button.click(handler, [self.state, *controls], self.file, **QUIET, **MODEL).success(
-                None, js=SAVE_JS, api_visibility="private"
-            )
+        self._wire_memory(demo)
+
+    def _wire_memory(self, demo: gr.Blocks) -> None:
+        now = {**QUIET, "queue": False}
+        restored = [self.policy, self.threshold, self.viewer, self.notice, self.look]
+        loaded = [self.banner, self.budget, self.every, self.linked]
+        demo.load(self.on_restore, self.kept, restored, **now).then(
+            self.on_load, None, loaded, **QUIET, concurrency_limit=None
+        )
+        for control in (self.policy, self.threshold):
+            asked = [self.kept, self.look, self.policy, self.threshold]
+            control.input(self.on_prefer, asked, self.kept, **now)
+        asked = [self.kept, self.policy, self.threshold]
+        self.viewer.prefer(self.on_look, asked, [self.kept, self.look], **now)
+        names = json.dumps([path.stem.replace("_", " ") for path in self.example_paths])
+        demo.load(None, None, None, js=NAMES_JS.format(names=names), api_visibility="private")
 
     def _wire_events(
         self, controls: list[Any], drawn: list[Any], opened: list[Any], extras: list[Any]
@@ -212,6 +236,11 @@ class InspectTab(Handlers):
         self.viewer.move(self.on_move, asked, drawn, **event)
         self.viewer.remove(self.on_remove, asked, drawn, **event)
         self.viewer.renew(self.on_renew, None, opened, **QUIET)
+        made = self.viewer.export(
+            self.on_export, [self.state, self.selected, *controls], self.file, **event
+        )
+        made.success(None, self.file, None, js=SAVE_JS, api_visibility="private")
+        made.then(None, None, None, js=SAVED_JS, api_visibility="private")
 
     def _wire_choices(self, controls: list[Any], drawn: list[Any]) -> None:
         event = {**QUIET, **MODEL, "trigger_mode": "multiple"}

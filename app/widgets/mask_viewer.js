@@ -35,7 +35,7 @@ function stack(point) {
 
 // -- choosing an object --------------------------------------------------------------------
 
-function select(id, { tell = true } = {}) {
+function select(id) {
   selected = id;
   mark(); redraw();
   if (id === null) live.textContent = 'Nothing selected';
@@ -43,7 +43,7 @@ function select(id, { tell = true } = {}) {
     const object = byId.get(id);
     live.textContent = object.name + ', grid ' + object.grid + ', ' + object.gmac + ' GMAC';
   }
-  if (tell) trigger('select', { id });
+  trigger('select', { id });
 }
 
 function mark() {
@@ -205,16 +205,18 @@ find('new').addEventListener('click', () => trigger('renew', {}));
 find('by').addEventListener('change', (event) => {
   colourBy = event.target.value;
   root.dataset.colour = colourBy;
+  tellPreferences();
   if (view) { paintFill(); writeKey(); writeTable(); mark(); redraw(); }
 });
 find('only').addEventListener('click', (event) => {
-  masksOnly = !masksOnly;
+  masksOnly = !masksOnly; base = null;
   event.currentTarget.setAttribute('aria-pressed', String(masksOnly));
   redraw();
 });
 root.querySelector('.mv-opacity input').addEventListener('input', (event) => {
-  opacity = event.target.value / 100; redraw();
+  opacity = event.target.value / 100; base = null; redraw();
 });
+root.querySelector('.mv-opacity input').addEventListener('change', tellPreferences);
 
 // A photo dropped on the picture goes the same way as one dropped on the page's photo input.
 stage.addEventListener('dragover', (event) => {

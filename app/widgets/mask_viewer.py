@@ -1,15 +1,18 @@
 """MaskViewer: a photo with masks that can be hovered, clicked, cycled and added to.
 
 Hovering, filtering and colours happen in the browser, without a request; an answer whose ``seq`` is
-lower than that of one already shown is dropped. Python hears of five things:
+lower than that of one already shown is dropped. Python hears of:
 
 - ``select`` ``{"id": int | None}``: an object was chosen, or none.
 - ``draw`` ``{"box": [x1, y1, x2, y2]}``: a box was drawn, in photo pixels.
 - ``move`` ``{"id": int, "box": [x1, y1, x2, y2]}``: a drawn box has another place or size.
 - ``remove`` ``{"id": int}``: a drawn box is not wanted any more.
 - ``renew`` ``{}``: another photo is wanted.
+- ``export`` ``{"kind": str}``: a file is wanted, one of ``text_export.EXPORTS``.
+- ``prefer`` ``{"colour": str, "fill": int}``: how the user likes the masks.
 
-Read them with :mod:`app.events`, since any value can arrive.
+Plots of the same objects hear of it by events of the document, see ``plotly_view_link.js``. Read
+what Python hears with :mod:`app.events`, since any value can arrive.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ _SCRIPTS = (
     "mask_viewer_filter.js",
     "mask_viewer_words.js",
     "mask_viewer_link.js",
+    "mask_viewer_page.js",
     "mask_viewer.js",
 )
 

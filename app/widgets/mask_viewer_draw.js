@@ -10,6 +10,7 @@ const MIN_DRAG = 4; // css px; less is a click
 let view = null; // the value that is shown
 let photo = null, photoUrl = null;
 let ids = null; // Uint16Array: id of each display pixel
+let base = null; // canvas with all that does not follow the pointer; null asks for a new one
 let fill = null; // canvas with the masks' colours at full opacity
 let byId = new Map();
 let selected = null, hovered = null, drawing = false, drag = null, lastClick = null;
@@ -49,8 +50,10 @@ async function update() {
     if (value.seq < latest) return;
     latest = value.seq;
   }
-  const mine = ++version;
+  if (value && value.prefs) takePreferences(value.prefs);
+  const mine = ++version, began = performance.now();
   if (!value || !value.key) {
+    if (view) { resetFilter(); writeAddress({ example: '', policy: '', budget: '', ...filterAddress() }); }
     view = null; photo = null; photoUrl = null; ids = null; fill = null; byId = new Map();
     selected = null; setDrawing(false); dimmed = new Set();
     root.dataset.objects = '0'; root.dataset.selected = ''; root.dataset.ready = 'false';
@@ -66,6 +69,7 @@ async function update() {
     byId = new Map(value.objects.map((o) => [o.id, prepare(o)]));
     ids = readIds(map);
     if (fresh) { selected = null; dimmed = new Set(); resetFilter(); setDrawing(false); }
+    if (value.filter) takeFilter(value.filter);
     if (value.select !== null) selected = value.select; // 0 is nothing
     if (!byId.has(selected)) selected = null;
     hovered = null; lastClick = null;
@@ -76,6 +80,8 @@ async function update() {
     return;
   }
   writeFilter(); paintFill(); writeHead(); writeTable(); layout(); mark(); tellVisible();
+  if (value.query) writeAddress({ ...value.query, ...filterAddress() });
+  root.dataset.ms = (performance.now() - began).toFixed(0); // from the answer to the picture
   root.dataset.seq = String(value.seq || 0);
   root.dataset.ready = 'true';
 }
@@ -108,6 +114,7 @@ function readIds(map) {
 }
 
 function paintFill() {
+  base = null;
   fill = offscreen();
   const pen = fill.getContext('2d');
   if (isFiltered()) { // what a hidden object covered is seen again
@@ -139,9 +146,12 @@ function layout() {
   const most = Math.max(260, Math.min(window.innerHeight * 0.72, 900));
   const scale = Math.min(stage.clientWidth / view.width, most / view.height, 2.5);
   const width = Math.round(view.width * scale), height = Math.round(view.height * scale);
-  canvas.style.width = width + 'px'; canvas.style.height = height + 'px';
   const sharp = Math.min(window.devicePixelRatio || 1, 2);
-  canvas.width = Math.round(width * sharp); canvas.height = Math.round(height * sharp);
+  const size = [Math.round(width * sharp), Math.round(height * sharp)];
+  if (base && canvas.width === size[0] && canvas.height === size[1]) return;
+  canvas.style.width = width + 'px'; canvas.style.height = height + 'px';
+  [canvas.width, canvas.height] = size;
+  base = null;
   draw();
 }
 
@@ -149,27 +159,37 @@ function redraw() {
   if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(); });
 }
 
-function draw() {
-  if (!view || !photo) return;
+function paintBase() { // photo, masks and outlines: the same until something but the pointer moves
+  base = document.createElement('canvas');
+  base.width = canvas.width; base.height = canvas.height;
+  const pen = base.getContext('2d');
   const scale = canvas.width / view.width, line = canvas.width / canvas.clientWidth / scale;
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  context.imageSmoothingQuality = 'high';
+  pen.imageSmoothingQuality = 'high';
   if (masksOnly) {
-    context.fillStyle = '#2b2f38'; context.fillRect(0, 0, canvas.width, canvas.height);
-  } else context.drawImage(photo, 0, 0, canvas.width, canvas.height);
-  context.globalAlpha = masksOnly ? Math.max(opacity, 0.85) : opacity;
-  context.drawImage(fill, 0, 0, canvas.width, canvas.height);
-  context.globalAlpha = 1;
-  context.setTransform(scale, 0, 0, scale, 0, 0);
-  context.lineJoin = 'round';
+    pen.fillStyle = '#2b2f38'; pen.fillRect(0, 0, canvas.width, canvas.height);
+  } else pen.drawImage(photo, 0, 0, canvas.width, canvas.height);
+  pen.globalAlpha = masksOnly ? Math.max(opacity, 0.85) : opacity;
+  pen.drawImage(fill, 0, 0, canvas.width, canvas.height);
+  pen.setTransform(scale, 0, 0, scale, 0, 0);
+  pen.lineJoin = 'round';
   const largestFirst = shown().sort((a, b) => b.area - a.area);
   for (const object of largestFirst) {
     const dash = grid(object.grid).dash.map((v) => v * line);
-    context.globalAlpha = dimmed.has(object.grid) ? 0.25 : 1;
-    stroke(object.path, haloOf(object), 3.5 * line, dash);
-    stroke(object.path, colourOf(object), 2 * line, dash);
+    pen.globalAlpha = dimmed.has(object.grid) ? 0.25 : 1;
+    stroke(object.path, haloOf(object), 3.5 * line, dash, pen);
+    stroke(object.path, colourOf(object), 2 * line, dash, pen);
   }
+}
+
+function draw() {
+  if (!view || !photo) return;
+  if (!base) paintBase();
+  const scale = canvas.width / view.width, line = canvas.width / canvas.clientWidth / scale;
+  context.setTransform(1, 0, 0, 1, 0, 0);
   context.globalAlpha = 1;
+  context.drawImage(base, 0, 0);
+  context.setTransform(scale, 0, 0, scale, 0, 0);
+  context.lineJoin = 'round';
   if (byId.has(selected)) spotlight(byId.get(selected), line);
   if (byId.has(hovered) && hovered !== selected) {
     stroke(byId.get(hovered).path, '#14161a', 5 * line, []);
@@ -178,10 +198,10 @@ function draw() {
   if (drag && drag.box) rectangle(drag.box.map((v) => v / photoScale()), line);
 }
 
-function stroke(path, colour, width, dash) {
-  context.setLineDash(dash);
-  context.strokeStyle = colour; context.lineWidth = width;
-  context.stroke(path);
+function stroke(path, colour, width, dash, pen = context) {
+  pen.setLineDash(dash);
+  pen.strokeStyle = colour; pen.lineWidth = width;
+  pen.stroke(path);
 }
 
 function spotlight(object, line) {

@@ -14,7 +14,7 @@ function isShown(object) {
 const shown = () => [...byId.values()].filter(isShown);
 const isFiltered = () => [...byId.values()].some((o) => !isShown(o));
 
-function resetFilter() {
+function resetFilter() { // nothing is left out
   left = { classes: new Set(), sizes: new Set(), grids: new Set() };
   leastScore = 0;
   picked = null;
@@ -55,6 +55,7 @@ function applyFilter() {
   hovered = null; hideTip();
   const focused = document.activeElement, kind = focused && focused.dataset.testid, word = focused && focused.value;
   writeFilter(); paintFill(); writeHead(); writeTable(); mark(); redraw(); tellVisible();
+  writeAddress(filterAddress());
   if (kind && kind.startsWith('filter-')) {
     const again = [...root.querySelectorAll('[data-testid="' + kind + '"]')];
     (again.find((box) => box.value === word) || again[0]).focus();

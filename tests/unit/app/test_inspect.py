@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import gradio as gr
 import pytest
 from PIL import Image
+from tab_helpers import build_tab, event, in_a_loop
 
-from app import settings, text
+from app import settings, text, text_export
+from app.inspect_files import STRIPS
 from app.main import build_app, launch_settings
-from app.session import Session
+from app.session import Ask, Session
 from app.tabs.inspect import InspectTab, new_state
 from app.widgets.mask_viewer import CSS_FILE, MaskViewer
 from app.widgets.photo_input import check_uploaded
@@ -26,28 +26,8 @@ from dynamask.predictor import Predictor
 
 ROOT = Path(__file__).resolve().parents[3]
 WIDGETS = ROOT / "app" / "widgets"
-T = TypeVar("T")
 CONTROLS = ("msm", 0.1, 0.5, 0.05)
-
-
-def in_a_loop(make: Callable[[], T]) -> T:
-    """Build Blocks inside an event loop; outside of one, Gradio makes loops that nobody closes."""
-
-    async def run() -> T:
-        return make()
-
-    with ThreadPoolExecutor(1) as pool:  # this thread may have a loop: Playwright's
-        return pool.submit(lambda: asyncio.run(run())).result()
-
-
-def build_tab(session: Session) -> InspectTab:
-    def make() -> InspectTab:
-        with gr.Blocks(analytics_enabled=False) as demo:
-            tab = InspectTab(session)
-            tab.build(demo)
-        return tab
-
-    return in_a_loop(make)
+REQUEST = gr.Request()
 
 
 @pytest.fixture
@@ -59,10 +39,6 @@ def tab(tiny_predictor: Predictor) -> InspectTab:
 def photo(tmp_path: Path) -> str:
     Image.linear_gradient("L").convert("RGB").save(tmp_path / "a.png")
     return str(tmp_path / "a.png")
-
-
-def event(data: object) -> gr.EventData:
-    return gr.EventData(None, data)
 
 
 def state_of(tab: InspectTab, photo: str) -> dict:
@@ -140,7 +116,7 @@ def test_odd_controls_are_toasts(tab: InspectTab, photo: str, controls: tuple) -
 
 
 def test_budget_slider_stays_inside_what_policies_accept(tab: InspectTab, photo: str) -> None:
-    banner, slider, _ = tab.on_load()
+    banner, slider, *_ = tab.on_load(REQUEST)
     assert banner["visible"] is False
     state = state_of(tab, photo)
     for budget in (slider["minimum"], slider["value"], slider["maximum"]):
@@ -158,7 +134,7 @@ def test_the_share_is_said_for_budgets_only(tab: InspectTab, photo: str) -> None
 
 def test_without_a_model_there_is_a_banner_and_no_crash(tmp_path: Path, photo: str) -> None:
     tab = build_tab(Session(tmp_path / "<i>none.safetensors"))
-    banner, slider, _ = tab.on_load()
+    banner, slider, *_ = tab.on_load(REQUEST)
     assert text.NO_MODEL in banner["value"] and "<i>" not in banner["value"]
     assert "interactive" not in slider
     assert "Expected" in tab.on_photo(photo, *CONTROLS)[5]["value"]
@@ -166,11 +142,67 @@ def test_without_a_model_there_is_a_banner_and_no_crash(tmp_path: Path, photo: s
 
 def test_saved_files_are_named_after_the_photo(tab: InspectTab, photo: str) -> None:
     state = {**state_of(tab, photo), "name": "../../<x> y.png"}
-    for handler, suffix in ((tab.on_json, ".json"), (tab.on_png, ".png")):
-        path = Path(handler(state, *CONTROLS)["value"])
-        assert path.name == f"dynamask--x--y{suffix}" and path.stat().st_size > 100
+    suffixes = set()
+    for kind in text_export.EXPORTS:
+        made = tab.on_export(state, None, *CONTROLS, event({"kind": kind}))
+        path = Path(made["value"])
+        assert path.name.startswith("dynamask--x--y") and path.stat().st_size > 100
+        suffixes.add(path.name.removeprefix("dynamask--x--y"))
+    assert suffixes == {".png", "-ids.png", "-coco.json", ".json", ".csv", ".parquet", ".html"}
     with pytest.raises(gr.Error, match="choose a photo"):
-        tab.on_json(new_state(), *CONTROLS)
+        tab.on_export(new_state(), None, *CONTROLS, event({"kind": "json"}))
+    for odd in (None, {}, {"kind": "exe"}, {"kind": ["png"]}):
+        with pytest.raises(gr.Error, match="^'?Expected one of"):
+            tab.on_export(state, None, *CONTROLS, event(odd))
+
+
+def test_the_page_of_a_photo_begins_with_the_selected_object(tab: InspectTab, photo: str) -> None:
+    state = state_of(tab, photo)
+    made = tab.on_export(state, 3, *CONTROLS, event({"kind": "html"}))
+    page = Path(made["value"]).read_text(encoding="utf-8")
+    shown = re.findall(r"\(object (\d+)\) at every grid", page)
+    assert shown[0] == "3" and 1 < len(shown) <= STRIPS
+    assert page.count("class=chosen") == len(shown)
+
+
+def test_an_oracle_without_truth_leaves_it_to_the_switch(tab: InspectTab, photo: str) -> None:
+    state = state_of(tab, photo)
+    with pytest.warns(UserWarning, match="ground truth"):
+        viewer, _, policy, *_ = tab.on_policy(state, None, "oracle", *CONTROLS[1:])
+    assert policy["value"] == "msm" and viewer["value"]["query"]["policy"] == "msm"
+    _, _, state, *rest = tab.on_photo(photo, "oracle", *CONTROLS[1:])  # of another photo before
+    assert state["key"] and rest[6]["value"] == "msm"
+
+
+def test_an_answer_that_was_overtaken_is_not_given(tab: InspectTab, photo: str) -> None:
+    state = state_of(tab, photo)
+    decode, slow, go = tab.session.decode, threading.Event(), threading.Event()
+
+    def delayed(opened: object, ask: Ask) -> object:
+        if ask.policy == "fixed:14":
+            slow.set()
+            assert go.wait(20)
+        return decode(opened, ask)
+
+    tab.session.decode = delayed
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(tab.on_policy, state, None, "fixed:14", *CONTROLS[1:])
+        assert slow.wait(20)
+        second = tab.on_control(state, None, "fixed:112", *CONTROLS[1:])
+        go.set()
+        late = first.result(30)
+    assert {o["grid"] for o in second[0]["value"]["objects"]} == {112}
+    assert len(late) == 6 and all(answer == gr.skip() for answer in late)
+    newest = tab.on_policy(state, None, "fixed:28", *CONTROLS[1:])
+    assert {o["grid"] for o in newest[0]["value"]["objects"]} == {28}
+
+
+def test_the_photo_is_sent_once(tab: InspectTab, photo: str) -> None:
+    state = state_of(tab, photo)
+    first, second = (tab.on_control(state, None, *CONTROLS)[0]["value"]["photo"] for _ in range(2))
+    assert first == second
+    Path(first).unlink()  # as Gradio's own clearing does
+    assert Path(tab.on_control(state, None, *CONTROLS)[0]["value"]["photo"]).is_file()
 
 
 def test_scripts_never_write_html() -> None:

@@ -1,0 +1,93 @@
+"""The Inspect tab as the browser tests use it: uploading, drawing, and what it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+PATIENCE_MS = 60_000
+
+
+def viewer(page: Page) -> Locator:
+    return page.get_by_test_id("mask-viewer")
+
+
+def upload(page: Page, photo: Path | dict) -> None:
+    page.locator("#dm-photo input[type=file]").set_input_files(photo)
+
+
+def analyse(page: Page, photo: Path | dict) -> None:
+    upload(page, photo)
+    expect(viewer(page)).to_have_attribute("data-ready", "true", timeout=PATIENCE_MS)
+
+
+def count(page: Page) -> int:
+    return int(viewer(page).get_attribute("data-objects"))
+
+
+def grids(page: Page) -> dict[int, int]:
+    pairs = viewer(page).get_attribute("data-grids").split(",")
+    return {int(g): int(n) for g, n in (pair.split(":") for pair in pairs)}
+
+
+def visible_row(page: Page) -> Locator:
+    """The first row whose object can be seen in the picture."""
+    return page.locator("tr[data-testid=row][data-x]").first
+
+
+def point_of(page: Page, row: Locator) -> tuple[float, float]:
+    page.get_by_test_id("canvas").scroll_into_view_if_needed()
+    box = page.get_by_test_id("canvas").bounding_box()
+    x, y = (float(row.get_attribute(name)) for name in ("data-x", "data-y"))
+    return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def draw(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag a box; corners as parts of the picture's width and height."""
+    page.get_by_test_id("draw-box").click()
+    page.get_by_test_id("canvas").scroll_into_view_if_needed()
+    box = page.get_by_test_id("canvas").bounding_box()
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    page.mouse.move(*points[1], steps=4)
+    page.mouse.up()
+
+
+def overflow(page: Page) -> int:
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+CONTRASTS = """() => {
+  const channels = (colour) => {  // as the canvas reads it: any CSS colour to sRGB bytes
+    const pen = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+    pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const behind = (node) => {
+    const layers = [];
+    for (let n = node; n; n = n.parentElement) {
+      const layer = channels(getComputedStyle(n).backgroundColor);
+      if (layer[3] > 0) layers.push(layer);
+      if (layer[3] === 1) break;
+    }
+    return layers.reverse().reduce(
+      (under, [r, g, b, a]) => [r, g, b].map((v, i) => v * a + under[i] * (1 - a)), [255, 255, 255]
+    );
+  };
+  const light = (rgb) => rgb.slice(0, 3).map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  const names = ['#dm-header h1', '#dm-header p', '.mv-cost', '.mv-count', '.mv-draw',
+    '.mv-table thead th', '.mv-table tbody th', '.mv-table tbody td', '.dm-card h3', '.dm-card dt',
+    '.dm-card dd', '.dm-bars caption', '.dm-bars th', '.dm-muted', '#dm-policy label.selected span',
+    '#dm-policy label:not(.selected) span', '#dm-budget input[type=number]',
+    'button[role=tab].selected', '.mv-save summary'];
+  return Object.fromEntries(names.map((name) => [name, document.querySelector(name)])
+    .filter(([, node]) => node)
+    .map(([name, node]) => [name, ratio(
+      light(channels(getComputedStyle(node).color)), light(behind(node)))]));
+}"""
