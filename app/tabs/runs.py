@@ -129,7 +129,7 @@ class RunsTab(RunHandlers):
             show_progress_on=[self.exported],
             concurrency_id="report",
             concurrency_limit=1,
-        ).success(None, js=SAVE_JS.replace("#dm-file", "#dm-runs-file"), api_visibility="private")
+        ).success(None, self.file, None, js=SAVE_JS, api_visibility="private")
         self.compare.click(
             self.on_compare,
             [visitor, self.first, self.second, self.boxes, self.policy],
