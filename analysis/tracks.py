@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from analysis import figures
 from analysis.figure_text import plain_text
 from dynamask.config import GRIDS
+from dynamask.palette import GRID_COLOURS, class_colour
 
 MIN_IOU = 0.3
 MAX_GAP = 1  # frames an object may be missed in
@@ -143,14 +145,17 @@ def flicker(tracks: Sequence[Track]) -> dict[str, float]:
 
 
 def tracks_figure(tracks: Sequence[Track], names: Sequence[str], title: str) -> dict[str, Any]:
-    """A Plotly figure as a dict: each track's grid over time, the longest tracks only.
+    """A Plotly figure as a dict: each track's grid over time.
+
+    Only the longest tracks are drawn, and those seen once only where there are no others.
 
     Args:
         tracks: from :func:`collect_tracks`.
-        names: class names by label; Plotly would read markup in them, so it is taken out.
+        names: class names by label.
         title: above the plot.
     """
-    longest = sorted(tracks, key=lambda t: (-len(t.grids), t.track_id))[:SHOWN]
+    seen_again = [t for t in tracks if len(t.grids) > 1]  # a single sighting has no change to show
+    longest = sorted(seen_again or tracks, key=lambda t: (-len(t.grids), t.track_id))[:SHOWN]
     data = []
     for place, track in enumerate(longest):
         known = 0 <= track.label < len(names)
@@ -165,23 +170,32 @@ def tracks_figure(tracks: Sequence[Track], names: Sequence[str], title: str) -> 
                 "x": [round(s, 4) for s in track.seconds],
                 "y": [grid * shift for grid in track.grids],
                 "customdata": list(track.grids),
-                "line": {"shape": "hv"},
-                "marker": {"size": 6, "symbol": place % 25},
-                "hovertemplate": "%{x:.2f} s: grid %{customdata}",
+                "line": {"shape": "hv", "width": 2, "color": class_colour(place)},
+                "marker": {
+                    "size": 8,
+                    "symbol": place % 25,
+                    "color": [GRID_COLOURS[grid] for grid in track.grids],
+                    "line": {"width": 1.5, "color": class_colour(place)},
+                },
+                "hovertemplate": f"{name} {track.track_id}<br>%{{x:.2f}} s: grid %{{customdata}}"
+                "<extra></extra>",
             }
         )
-    return {
-        "data": data,
-        "layout": {
-            "title": {"text": plain_text(title)},
-            "xaxis": {"title": {"text": "time, s"}},
-            "yaxis": {
-                "title": {"text": "grid"},
-                "type": "log",
-                "tickvals": list(GRIDS),
-                "ticktext": [str(g) for g in GRIDS],
-                "range": [float(np.log10(GRIDS[0] * 0.8)), float(np.log10(GRIDS[-1] * 1.25))],
-            },
-            "showlegend": True,
+    some = "tracks"
+    if len(longest) < len(tracks):
+        some = f"the {len(longest)} longest of {len(tracks)} tracks"
+    return figures.frame(
+        data,
+        title,
+        len(longest),
+        "time in the video, s",
+        "mask grid, cells a side",
+        note=some,
+        yaxis={
+            "type": "log",
+            "tickvals": list(GRIDS),
+            "ticktext": [str(g) for g in GRIDS],
+            "range": [float(np.log10(GRIDS[0] * 0.8)), float(np.log10(GRIDS[-1] * 1.25))],
         },
-    }
+        showlegend=True,
+    )

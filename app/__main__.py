@@ -28,6 +28,11 @@ def build_parser() -> argparse.ArgumentParser:
         default=os.environ.get(settings.WEIGHTS_ENV),
         help=f"a weights file (default: ${settings.WEIGHTS_ENV}, else the bundled one)",
     )
+    parser.add_argument(
+        "--compare-weights",
+        type=Path,
+        help="a second weights file, which the Compare tab sets against the first",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda ... (default: auto)")
     parser.add_argument(
         "--detector",
@@ -58,21 +63,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     session = Session(args.weights, device=args.device, detector=detector)
     session.start()  # while gradio is imported and the page is built
+    second = None
+    if args.compare_weights is not None:
+        second = Session(
+            args.compare_weights, device=args.device, scene_bytes=settings.SECOND_CACHE_BYTES
+        )
+        second.start()
 
     from app.main import build_app, launch_settings
 
     # what was asked for must work; the bundled file may come later
-    if args.weights is not None or args.detector != "own" or args.detector_weights:
+    asked = args.weights is not None or args.detector != "own" or args.detector_weights
+    if asked or second is not None:
         from dynamask.errors import DynaMaskError
 
         try:
-            session.predictor()
+            if asked:
+                session.predictor()
+            if second is not None:
+                second.predictor()
         except DynaMaskError as error:
             print(error, file=sys.stderr)
             return 2
     host = "0.0.0.0" if args.public else args.host  # noqa: S104 - asked for
     try:
-        build_app(session, public=args.public).launch(
+        build_app(session, second, public=args.public).launch(
             **launch_settings(host, args.port, session=session, mcp=args.mcp)
         )
     except OSError as error:

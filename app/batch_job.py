@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from analysis.tracks import Frame, Track, assign_tracks, collect_tracks
-from app import export, text
+from app import export, overrides, text
 from app import text_batch as words
 from app.archives import PhotoZip, is_zip, shown, too_large
 from app.picture import encode
@@ -74,13 +74,19 @@ class Feed:
     notices: list[str] = field(default_factory=list)
 
 
-def open_feed(files: Sequence[tuple[Path, str]], folder: Path, every: int = 10) -> Feed:
+def open_feed(
+    files: Sequence[tuple[Path, str]],
+    folder: Path,
+    every: int = 10,
+    cancel: threading.Event | None = None,
+) -> Feed:
     """Look at the uploads, and refuse what cannot be worked through.
 
     Args:
         files: path and the user's name for each upload.
         folder: an empty folder for members of a zip while they are read.
         every: every how many frames of a video one is taken.
+        cancel: once it is set, a video's decoder is not waited for any more.
 
     Raises:
         InputError: one sentence.
@@ -94,7 +100,7 @@ def open_feed(files: Sequence[tuple[Path, str]], folder: Path, every: int = 10) 
     if is_zip(path):
         return _zip_feed(path, name, folder)
     if is_video(path):
-        return _video_feed(path, name, max(1, min(int(every), MAX_EVERY)))
+        return _video_feed(path, name, max(1, min(int(every), MAX_EVERY)), cancel)
     _check_count(len(files))
     items = ((name, lambda path=path: _read(path)) for path, name in files)
     return Feed(len(files), items)
@@ -132,8 +138,8 @@ def _zip_feed(path: Path, name: str, folder: Path) -> Feed:
     return Feed(len(archive.members), items)
 
 
-def _video_feed(path: Path, name: str, every: int) -> Feed:
-    video = Video(path, name, every)
+def _video_feed(path: Path, name: str, every: int, cancel: threading.Event | None) -> Feed:
+    video = Video(path, name, every, cancel=cancel)
 
     def items() -> Iterator[Item]:
         frames = video.frames()
@@ -199,6 +205,7 @@ class BatchJob:
         problems: name and reason of what could not be used.
         notices: name and sentence about what was changed on reading.
         tracks: of a video, once the job has ended.
+        hidden: objects left out since the weights do not vouch for their class.
         zip_path: the download, once the job has ended.
     """
 
@@ -218,6 +225,7 @@ class BatchJob:
         self.problems: list[tuple[str, str]] = []
         self.notices: list[tuple[str, str]] = []
         self.tracks: list[Track] = []
+        self.hidden = 0
         self.categories: tuple[str, ...] = ()
         self.zip_path = folder / "dynamask-batch.zip"
         self._tables: list[pd.DataFrame] = []
@@ -285,8 +293,10 @@ class BatchJob:
         archive.writestr(f"overlays/{stem}.png", overlay)
         archive.writestr(f"idmaps/{stem}.png", id_map)
         self._keep(name, decoded, found, table, picture)
-        self.thumbnails.append((_thumbnail(overlay), f"{name}: {text.objects(len(found))}"))
+        thumbnail = _thumbnail(overlay, picture.pixels.shape[0])
+        self.thumbnails.append((thumbnail, f"{name}: {text.objects(len(found))}"))
         self.notices.extend((name, notice) for notice in opened.notices)
+        self.hidden += decoded.hidden
 
     def _keep(
         self,
@@ -341,12 +351,12 @@ class BatchJob:
 
 def _decode(session: Session, opened: Opened, ask: Ask) -> Decoded:
     """As ``Session.decode``, and keep nothing in its caches."""
-    scene = opened.scene
-    instances = session.predictor().decode(
-        scene, ask.policy, threshold=ask.threshold, min_score=ask.min_score
-    )
-    rows = np.flatnonzero(scene.scores.numpy() >= np.float32(ask.min_score))
-    return Decoded(instances, rows.astype(np.int64) + 1, len(scene) + 1)
+    scene, predictor = opened.scene, session.predictor()
+    first_drawn = len(scene) + 1
+    rows, hidden = overrides.kept_rows(scene, first_drawn, ask, predictor)
+    some = overrides.keep(scene, rows)
+    instances = predictor.decode(some, ask.policy, threshold=ask.threshold)
+    return Decoded(instances, rows + 1, first_drawn, hidden=hidden)
 
 
 def time_left(seconds: float) -> str:
@@ -380,8 +390,9 @@ def _safe(name: str) -> str:
     return clean[:60].strip("-") or "photo"
 
 
-def _thumbnail(png: bytes) -> bytes:
-    bgr = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+def _thumbnail(png: bytes, height: int) -> bytes:
+    """A small JPEG of an overlay's first ``height`` rows: its legend would be too small to read."""
+    bgr = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[:height]
     factor = min(1.0, THUMBNAIL_SIDE / max(bgr.shape[:2]))
     if factor < 1:
         size = (max(1, round(bgr.shape[1] * factor)), max(1, round(bgr.shape[0] * factor)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from html import escape
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio looks at it
@@ -19,28 +18,36 @@ from app import (
     settings,
     text,
     text_batch,
+    text_compare,
     text_dataset,
 )
 from app.dataset_job import Board
 from app.dataset_runs import Shelf
 from app.session import Session
 from app.tabs.batch import BatchTab
+from app.tabs.compare import CompareTab
 from app.tabs.dataset import DatasetTab
 from app.tabs.inspect import InspectTab
 from app.tabs.published import PublishedTab
 from app.tabs.runs import RunsTab
 from app.theme import CSS_FILE, make_theme
-from app.widgets import inside_view, mask_viewer, plotly_view
+from app.widgets import compare_viewer, inside_view, mask_viewer, plotly_view
 
-DATASET_CSS = CSS_FILE.with_name("dataset.css")
+STYLES = (
+    *(CSS_FILE, CSS_FILE.with_name("batch.css"), CSS_FILE.with_name("dataset.css")),
+    *(view.CSS_FILE for view in (mask_viewer, plotly_view, inside_view, compare_viewer)),
+)
 HEADER = f"<h1>{escape(text.TITLE)}</h1><p>{escape(text.TAGLINE)}</p>"
 
 
-def build_app(session: Session, *, public: bool = False) -> gr.Blocks:
+def build_app(
+    session: Session, second: Session | None = None, *, public: bool = False
+) -> gr.Blocks:
     """Return the page; the model may still be loading.
 
     Args:
         session: the model and the photos in memory.
+        second: other weights that the Compare tab offers, or None.
         public: visitors are strangers to one another and to this machine's files.
     """
     shelf, board = Shelf(public=public), Board()
@@ -55,6 +62,8 @@ def build_app(session: Session, *, public: bool = False) -> gr.Blocks:
             with gr.Tab(text.TAB_INSPECT, id="inspect"):
                 inspector = InspectTab(session)
                 inspector.build(demo)
+            with gr.Tab(text_compare.TAB_COMPARE, id="compare"):
+                CompareTab(session, second).build(demo, inspector)
             with gr.Tab(text_batch.TAB_BATCH, id="batch"):
                 BatchTab(session).build(demo)
             with gr.Tab(text_dataset.TAB_DATASET, id="dataset") as tab:
@@ -92,13 +101,7 @@ def launch_settings(
         "server_name": host,
         "server_port": port,
         "theme": make_theme(),
-        "css": "\n".join(
-            Path(path).read_text(encoding="utf-8")
-            for path in (
-                *(CSS_FILE, DATASET_CSS),
-                *(w.CSS_FILE for w in (mask_viewer, plotly_view, inside_view)),
-            )
-        ),
+        "css": "\n".join(path.read_text(encoding="utf-8") for path in STYLES),
         "max_file_size": settings.MAX_FILE_SIZE,
         "allowed_paths": [],
         "blocked_paths": [str(settings.ROOT)],

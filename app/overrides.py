@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app import text
+
 if TYPE_CHECKING:
     from app.session import Ask
     from dynamask.config import DynaMaskConfig
@@ -23,6 +25,13 @@ def shown_classes(predictor: Predictor) -> frozenset[str] | None:
     if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
         return None
     return frozenset(names) or None
+
+
+def hidden_sentence(count: int, predictor: Predictor) -> str:
+    """Why that many objects are not shown."""
+    limit = predictor.metadata.get("shown_min_ap50")
+    shown = f"{limit:g}" if isinstance(limit, (int, float)) else "?"
+    return text.HIDDEN.format(count=count, limit=shown)
 
 
 def kept_rows(

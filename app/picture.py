@@ -80,7 +80,7 @@ def build_masks(instances: Instances, ids: Sequence[int] | np.ndarray) -> Masks:
     id_map = np.zeros(size, dtype=np.uint16)
     outlines: list[list[list[int]]] = [[] for _ in crops]
     for i in np.argsort(-areas, kind="stable"):
-        mask, (x, y) = _to_display(*crops[i], instances.image_size, size)
+        mask, (x, y) = to_display(*crops[i], instances.image_size, size)
         view = id_map[y : y + mask.shape[0], x : x + mask.shape[1]]
         view[mask] = int(ids[i])
         outlines[i] = _outlines(mask, (x, y))
@@ -207,7 +207,7 @@ def _score_colour(score: float) -> str:
     return SCORE_COLOURS[min(int(score * len(SCORE_COLOURS)), len(SCORE_COLOURS) - 1)]
 
 
-def _to_display(
+def to_display(
     mask: np.ndarray, corner: tuple[int, int], full: tuple[int, int], shown: tuple[int, int]
 ) -> tuple[np.ndarray, tuple[int, int]]:
     """Sample a crop of the photo at the centres of display pixels; at least one pixel is left."""

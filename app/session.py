@@ -184,6 +184,13 @@ class Session:
         """Why there is no model, as a sentence."""
         return self._problem
 
+    @property
+    def weights_name(self) -> str:
+        """File name of the weights, without its folder; names nothing of the server's disk."""
+        if self._weights is not None:
+            return Path(self._weights).name
+        return "bundled weights"
+
     def _load_weights(self) -> Predictor:
         from dynamask.predictor import Predictor
 

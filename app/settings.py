@@ -13,6 +13,7 @@ PORT = 7860
 
 # -- memory and load
 SCENE_CACHE_BYTES = 1_000_000_000  # about 25 photos; leaves room for two analyses in 3 GB
+SECOND_CACHE_BYTES = 300_000_000  # photos as a second weights file, given to compare, sees them
 DECODED_CACHE_BYTES = 150_000_000  # results of slider moves that selection and downloads reuse
 STRIP_CACHE_BYTES = 150_000_000  # film strips: each is timed once and shown again and again
 TRUTH_CACHE_BYTES = 100_000_000  # ground truth stays polygons and run lengths, so this is a lot

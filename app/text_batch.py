@@ -18,6 +18,7 @@ BATCH_DOWNLOAD = "Download everything (zip)"
 BATCH_GALLERY = "Pictures"
 BATCH_TABLE = "Objects"
 BATCH_TRACKS = "Grid of each track over time"
+BATCH_TRACKS_NONE = "No track yet. Choose a video and press Start to see how its grids change."
 BATCH_TRACKS_NOTE = (
     "{tracks} tracks; from one sighting to the next the grid changed {flips} times in {steps} "
     "({rate:.0%})."
@@ -73,5 +74,6 @@ VIDEO_SIZE = (
     "Expected a video of at most {most:g} megapixels, got {width} x {height} px; make it smaller."
 )
 VIDEO_SLOW = "Expected a video that decodes in time, got {name}; convert it to MP4."
+VIDEO_STOPPED = "Expected time to open the video, got Stop first ({name}); press Start again."
 VIDEO_ENDED = "The video ended after {frames} of {promised} frames; it may be damaged."
 VIDEO_RATE = "The video does not say its frame rate; {rate:g} per second was assumed."

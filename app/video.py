@@ -15,6 +15,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ MAX_PIXELS = 9_500_000  # 4096 x 2304
 MAX_RATE = 240.0
 ASSUMED_RATE = 25.0
 FRAME_SECONDS = 20.0  # longest wait for one frame
+LOOK_SECONDS = 0.25  # between looks at whether somebody pressed Stop
 CPU_SECONDS = 300
 MEMORY_BYTES = 4 << 30
 
@@ -84,6 +86,7 @@ class Video:
         name: what the user called it, for messages.
         every: every how many frames one is taken, 1 or more.
         seconds: longest wait for one frame.
+        cancel: once it is set, no frame is waited for any more.
 
     Attributes:
         facts: what its container says.
@@ -95,10 +98,17 @@ class Video:
     """
 
     def __init__(
-        self, path: Path, name: str, every: int, *, seconds: float = FRAME_SECONDS
+        self,
+        path: Path,
+        name: str,
+        every: int,
+        *,
+        seconds: float = FRAME_SECONDS,
+        cancel: threading.Event | None = None,
     ) -> None:
         self._name = shown(name)
         self._wait = seconds
+        self._cancel = cancel or threading.Event()
         if not is_video(path):
             raise InputError(words.VIDEO_KIND.format(name=self._name))
         size = path.stat().st_size
@@ -137,6 +147,8 @@ class Video:
         came = 0
         while True:
             head, body = self._next()
+            if self._cancel.is_set():
+                return
             if "end" in head:
                 break
             came += 1
@@ -165,6 +177,8 @@ class Video:
 
     def _start(self, every: int) -> VideoFacts:
         head, _ = self._next()
+        if self._cancel.is_set():
+            raise InputError(words.VIDEO_STOPPED.format(name=self._name))
         if "rate" not in head:
             raise InputError(words.VIDEO_DAMAGED.format(name=self._name))
         rate, notices = float(head["rate"]), ()
@@ -188,11 +202,17 @@ class Video:
         return facts
 
     def _next(self) -> tuple[dict[str, Any], bytes]:
-        try:
-            message = self._messages.get(timeout=self._wait)
-        except queue.Empty:
-            log.warning("a video frame took more than %.0f s", self._wait)
-            raise InputError(words.VIDEO_SLOW.format(name=self._name)) from None
+        end = time.monotonic() + self._wait
+        while True:
+            try:
+                message = self._messages.get(timeout=min(self._wait, LOOK_SECONDS))
+                break
+            except queue.Empty:
+                if self._cancel.is_set():
+                    return {"end": 0}, b""
+                if time.monotonic() >= end:
+                    log.warning("a video frame took more than %.0f s", self._wait)
+                    raise InputError(words.VIDEO_SLOW.format(name=self._name)) from None
         if message is None:  # it crashed or was ended by its limits
             raise InputError(words.VIDEO_DAMAGED.format(name=self._name))
         return message

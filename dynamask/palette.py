@@ -28,6 +28,11 @@ HALO_LIGHT = "#ffffff"
 FILL_ALPHA = 0.45
 """Opacity of a mask's fill over the photo."""
 
+ONLY_FIRST = "#1a9dff"
+ONLY_SECOND = "#ff5c00"
+"""Pixels of one mask and not of the other, where two are compared: blue and orange stay apart
+under every colour-vision deficiency."""
+
 GOLDEN_RATIO = 0.618033988749895
 CLASS_LIGHTNESS = (0.45, 0.62, 0.54)
 CLASS_SATURATION = (0.75, 0.6, 0.9)

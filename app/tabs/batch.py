@@ -16,7 +16,7 @@ from gradio.processing_utils import save_bytes_to_cache, save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from analysis.tracks import flicker, tracks_figure
-from app import events, settings, text
+from app import events, overrides, settings, text
 from app import text_batch as words
 from app.batch_job import MAX_EVERY, MAX_PHOTOS, BatchJob, Step, describe, open_feed
 from app.session import Ask, Session
@@ -52,9 +52,9 @@ class BatchTab:
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the current context and wire its events."""
         intro = words.BATCH_INTRO.format(photos=MAX_PHOTOS, seconds=MAX_SECONDS)
-        gr.HTML(f"<p>{escape(intro)}</p>")
-        with gr.Row():
-            with gr.Column(scale=1):
+        gr.HTML(f"<p>{escape(intro)}</p>", elem_id="dm-batch-intro")
+        with gr.Row(elem_id="dm-batch"):
+            with gr.Column(scale=1, elem_id="dm-batch-side"):
                 self.files = gr.File(
                     label=words.BATCH_FILES,
                     file_count="multiple",
@@ -86,6 +86,11 @@ class BatchTab:
                     buttons=[],
                     elem_id="dm-batch-every",
                 )
+                self.every_class = gr.Checkbox(
+                    label=text.EVERY_CLASS,
+                    info=text.EVERY_CLASS_INFO,
+                    elem_id="dm-batch-classes",
+                )
                 with gr.Row():
                     self.start = gr.Button(
                         words.BATCH_START, variant="primary", elem_id="dm-batch-start"
@@ -93,7 +98,7 @@ class BatchTab:
                     self.stop = gr.Button(
                         words.BATCH_STOP, interactive=False, elem_id="dm-batch-stop"
                     )
-            with gr.Column(scale=2):
+            with gr.Column(scale=2, elem_id="dm-batch-main"):
                 self.progress = gr.HTML(_note(words.BATCH_IDLE), elem_id="dm-batch-progress")
                 self.download = gr.DownloadButton(
                     words.BATCH_DOWNLOAD, interactive=False, elem_id="dm-batch-download"
@@ -129,7 +134,7 @@ class BatchTab:
     def _wire(self, demo: gr.Blocks) -> None:
         self.start.click(
             self.on_start,
-            [self.files, self.policy, self.min_score, self.every],
+            [self.files, self.policy, self.min_score, self.every, self.every_class],
             [
                 self.progress,
                 self.start,
@@ -155,7 +160,13 @@ class BatchTab:
     # -- handlers --------------------------------------------------------------------------
 
     def on_start(
-        self, files: Any, policy: Any, min_score: Any, every: Any, request: gr.Request
+        self,
+        files: Any,
+        policy: Any,
+        min_score: Any,
+        every: Any,
+        classes: Any,
+        request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         """Work through the files; yields after each photo."""
         who = str(request.session_hash)
@@ -165,7 +176,8 @@ class BatchTab:
         folder = Path(tempfile.mkdtemp(prefix="batch-", dir=_uploads()))
         try:
             yield self._began()
-            yield from self._run(files, policy, min_score, every, folder, cancel)
+            ask = _ask(policy, min_score, classes)
+            yield from self._run(files, ask, every, folder, cancel)
         except DynaMaskError as error:
             yield self._failed(str(error))
         except Exception:
@@ -196,15 +208,13 @@ class BatchTab:
     def _run(
         self,
         files: Any,
-        policy: Any,
-        min_score: Any,
+        ask: Ask,
         every: Any,
         folder: Path,
         cancel: threading.Event,
     ) -> Iterator[tuple[Any, ...]]:
-        ask = _ask(policy, min_score)
         every = int(events.read_number(every, (1, MAX_EVERY), "a number of frames"))
-        feed = open_feed(_named(files), folder, every)
+        feed = open_feed(_named(files), folder, every, cancel)
         job = BatchJob(self.session, feed, ask, folder, cancel)
         shown: list[tuple[str, str]] = []
         for step in job.run():
@@ -248,8 +258,11 @@ class BatchTab:
         more = words.BATCH_MORE_ROWS.format(shown=len(rows), total=job.objects)
         facts = words.BATCH_TRACKS_NOTE.format(**flicker(job.tracks))
         figure = tracks_figure(job.tracks, job.categories, words.BATCH_TRACKS)
+        said = describe(step, job.objects, job.problems)
+        if job.hidden:
+            said += " " + overrides.hidden_sentence(job.hidden, self.session.predictor())
         return (
-            _bar(step, describe(step, job.objects, job.problems)),
+            _bar(step, said),
             gr.update(interactive=True),
             gr.update(interactive=False),
             download,
@@ -280,11 +293,11 @@ def _uploads() -> Path:
     return folder
 
 
-def _ask(policy: Any, min_score: Any) -> Ask:
+def _ask(policy: Any, min_score: Any, every_class: Any) -> Ask:
     if policy not in POLICIES:
         raise InputError(text.EVENT_ODD.format(what="one of the policies"))
     score = events.read_number(min_score, settings.MIN_SCORE_RANGE, "a smallest score")
-    return Ask(policy=policy, min_score=score)
+    return Ask(policy=policy, min_score=score, every_class=every_class is True)
 
 
 def _named(files: Any) -> list[tuple[Path, str]]:

@@ -82,7 +82,9 @@ if (fixed.linked) {
 
 let width = 0;
 new ResizeObserver(() => { // also tells when a hidden tab or section is shown
-  if (stage.clientWidth && stage.clientWidth !== width) { width = stage.clientWidth; draw(); }
+  if (stage.clientWidth === width) return;
+  width = stage.clientWidth; // 0 while hidden: what came meanwhile is drawn when it is shown again
+  if (width) draw();
 }).observe(stage);
 let dark = isDark();
 new MutationObserver(() => {

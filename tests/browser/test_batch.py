@@ -155,7 +155,10 @@ def test_a_video_has_a_plot_of_its_tracks(page: Page, tmp_path: Path) -> None:
     ended(page)
     expect(page.get_by_test_id("batch-status").first).to_contain_text("Done: 3 of 3 analysed")
     expect(page.locator("#dm-batch-flicker")).to_contain_text(re.compile(r"\d+ tracks"))
-    expect(page.locator("#dm-batch-tracks")).to_be_visible()
+    plot = page.locator("#dm-batch-tracks")
+    expect(plot.locator(".scatterlayer .trace")).not_to_have_count(0, timeout=PATIENCE_MS)
+    expect(plot).to_contain_text("n = ")
+    expect(plot).to_contain_text("time in the video, s")
 
 
 @pytest.mark.parametrize(("width", "theme"), [(390, "light"), (1280, "dark")])

@@ -15,6 +15,7 @@ from analysis.tracks import (
     flicker,
     tracks_figure,
 )
+from dynamask.palette import GRID_COLOURS
 
 
 def frame(at: float, *objects: tuple[float, int, int]) -> Frame:
@@ -81,5 +82,9 @@ def test_figure_is_json_and_holds_the_longest_tracks() -> None:
     assert all(len(line["x"]) == 3 for line in figure["data"])
     assert figure["data"][0]["name"] == "&lt;b&gt;dog&lt;/b&gt; 1"
     assert all(set(line["customdata"]) == {28} for line in figure["data"])
+    assert set(figure["data"][0]["marker"]["color"]) == {GRID_COLOURS[28]}
+    title = figure["layout"]["title"]["text"]
+    assert "n = 20" in title and "the 20 longest of 25 tracks" in title
+    assert figure["layout"]["xaxis"]["title"]["text"].endswith(", s")
     json.dumps(figure, allow_nan=False)
     assert tracks_figure([], (), "t")["data"] == []

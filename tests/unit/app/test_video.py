@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -156,3 +158,25 @@ def test_a_decoder_that_dies_or_hangs_is_one_sentence(
     script("import threading; threading.Event().wait()")
     with pytest.raises(InputError, match="decodes in time"):
         Video(path, "a.avi", 1, seconds=0.5)
+
+
+@pytest.mark.hostile
+def test_stop_does_not_wait_for_a_decoder_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "a.avi", 5)
+    start = subprocess.Popen
+    head = '{"width": 64, "height": 48, "rate": 10, "frames": 5}'
+    code = f"import threading; print('{head}', flush=True); threading.Event().wait()"
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda _, **options: start([sys.executable, "-c", code], **options)
+    )
+    cancel = threading.Event()
+    clip = Video(path, "a.avi", 1, cancel=cancel)
+    threading.Timer(0.5, cancel.set).start()
+    started = time.monotonic()
+    assert list(clip.frames()) == []
+    assert time.monotonic() - started < 2
+    clip.close()
+    with pytest.raises(InputError, match="got Stop first"):
+        Video(path, "a.avi", 1, cancel=cancel)

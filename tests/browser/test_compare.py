@@ -1,0 +1,199 @@
+"""The Compare tab in a real Chromium: the line, the zoom, the table, other policies."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from serving import serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+
+PATIENCE_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path) -> Iterator[str]:
+    """An app on the bundled weights, with a second file to compare."""
+    options = ("--compare-weights", str(tiny_weights))
+    with serving(tmp_path_factory.mktemp("app"), *options) as url:
+        yield url
+
+
+def to_tab(page: Page) -> Page:
+    page.get_by_role("tab", name="Compare").click()
+    return page
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
+    return to_tab(open_page())
+
+
+def viewer(page: Page) -> Locator:
+    return page.get_by_test_id("compare-viewer")
+
+
+def choose(page: Page, side: str, label: str) -> None:
+    box = page.locator(f"#dm-compare-policy-{side} label").filter(has_text=label)
+    box.first.click()
+
+
+def same_weights(page: Page) -> None:
+    """B's weights are the second file at first, since one was given."""
+    page.locator("#dm-compare-weights-b label").first.click()
+
+
+def compare(page: Page, photo: Path) -> None:
+    same_weights(page)
+    choose(page, "b", "All 14")
+    page.locator("#dm-compare-every input").check()
+    page.locator("#dm-compare-photo input[type=file]").set_input_files(photo)
+    expect(viewer(page)).to_have_attribute("data-ready", "true", timeout=PATIENCE_MS)
+
+
+def overflow(page: Page) -> int:
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def clip(page: Page, side: str) -> tuple[float, float]:
+    """Left edge and width of what is shown of a side, in the picture's own pixels."""
+    return tuple(
+        float(page.locator(f"#cv-{side} rect").get_attribute(name)) for name in ("x", "width")
+    )
+
+
+def smallest(page: Page) -> Locator:
+    rows = page.get_by_test_id("compare-row")
+    areas = rows.evaluate_all(
+        "rows => rows.map(r => Number(r.cells[5].textContent.replace(/\\D/g, '')))"
+    )
+    return rows.nth(areas.index(min(areas)))
+
+
+def test_line_zoom_table_and_file(page: Page, astronaut: Path, tmp_path: Path) -> None:
+    compare(page, astronaut)
+    expect(page.get_by_test_id("compare-summary")).to_contain_text("changed; mean IoU")
+    totals = page.get_by_test_id("compare-totals").locator("tbody tr")
+    expect(totals).to_have_count(2)
+    expect(totals.nth(0)).to_contain_text("Switch")
+    expect(totals.nth(1)).to_contain_text("All 14")
+
+    # the line: by pointer and by keyboard, and both sides meet there
+    stage = page.get_by_test_id("compare-stage").bounding_box()
+    page.mouse.move(stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(stage["x"] + stage["width"] / 4, stage["y"] + 40, steps=4)
+    page.mouse.up()
+    assert float(viewer(page).get_attribute("data-split")) == pytest.approx(25, abs=1)
+    left, right = clip(page, "left"), clip(page, "right")
+    assert left[0] + left[1] == pytest.approx(right[0]) and left[1] < right[1]
+    page.get_by_test_id("compare-split").focus()
+    page.keyboard.press("End")
+    expect(viewer(page)).to_have_attribute("data-split", "100")
+    assert clip(page, "right")[1] == 0
+
+    # a row: closer, and both versions beside each other
+    whole = page.locator(".cv-svg").get_attribute("viewBox")
+    row = smallest(page)
+    chosen = row.get_attribute("data-id")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    row.focus()
+    page.keyboard.press("Enter")
+    expect(viewer(page)).to_have_attribute("data-selected", chosen)
+    detail = page.get_by_test_id("compare-detail")
+    expect(detail).to_have_attribute("data-selected", chosen, timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("compare-b")).to_have_attribute("data-grid", "14")
+    assert page.locator(".cv-svg").get_attribute("viewBox") != whole
+    asked.clear()
+    page.get_by_test_id("compare-marks").click()
+    expect(page.locator(".cv-difference")).to_have_css("visibility", "visible")
+    page.mouse.move(stage["x"] + 40, stage["y"] + 60)
+    assert asked == []  # marks and the pointer stay in the browser
+    page.keyboard.press("Escape")
+    expect(viewer(page)).to_have_attribute("data-selected", "")
+    assert page.locator(".cv-svg").get_attribute("viewBox") == whole
+
+    # a crop selects as its row does
+    page.get_by_test_id("compare-crops").locator("button").first.click()
+    expect(viewer(page)).not_to_have_attribute("data-selected", "")
+
+    with page.expect_download() as info:
+        page.locator("#dm-compare-save").click()
+    info.value.save_as(tmp_path / "table.csv")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text())))
+    assert len(rows) == int(viewer(page).get_attribute("data-objects"))
+    assert {row["grid_b"] for row in rows} == {"14"}
+
+
+def test_policies_follow_and_equal_ones_say_so(page: Page, astronaut: Path) -> None:
+    compare(page, astronaut)
+    before = viewer(page).get_attribute("data-seq")
+    choose(page, "b", "Switch")
+    expect(viewer(page)).not_to_have_attribute("data-seq", before, timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("compare-summary")).to_contain_text("equal, pixel by pixel")
+    expect(page.get_by_test_id("compare-summary")).to_contain_text("Both cost the same")
+    expect(page.get_by_test_id("compare-row")).to_have_count(0)
+    page.get_by_test_id("compare-all").click()
+    objects = int(viewer(page).get_attribute("data-objects"))
+    expect(page.get_by_test_id("compare-row")).to_have_count(objects)
+    choose(page, "a", "Budget")
+    expect(page.locator("#dm-compare-budget-a")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator("#dm-compare-budget-b")).to_be_hidden()
+    choose(page, "a", "Oracle")
+    expect(page.get_by_text("Expected ground truth for the oracle")).to_be_visible()
+
+
+def test_other_weights_on_the_same_boxes(page: Page, astronaut: Path) -> None:
+    expect(page.locator("#dm-compare-note")).to_contain_text("same ones")
+    page.locator("#dm-compare-photo input[type=file]").set_input_files(astronaut)
+    expect(viewer(page)).to_have_attribute("data-ready", "true", timeout=PATIENCE_MS)
+    rows = page.get_by_test_id("compare-totals").locator("tbody tr")
+    expect(rows.nth(0)).to_contain_text("bundled weights")
+    expect(rows.nth(1)).to_contain_text("tiny.safetensors")
+    assert int(viewer(page).get_attribute("data-changed")) > 0
+    expect(page.get_by_test_id("compare-row").first).to_contain_text("person")
+
+
+def test_the_photo_of_the_inspect_tab(page: Page, astronaut: Path) -> None:
+    page.locator("#dm-compare-take").click()
+    expect(page.get_by_test_id("compare-alert")).to_contain_text("got none")
+    page.get_by_role("tab", name="Inspect").click()
+    page.locator("#dm-photo input[type=file]").set_input_files(astronaut)
+    expect(page.get_by_test_id("mask-viewer")).to_have_attribute(
+        "data-ready", "true", timeout=PATIENCE_MS
+    )
+    to_tab(page)
+    page.locator("#dm-compare-take").click()
+    expect(viewer(page)).to_have_attribute("data-ready", "true", timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("compare-alert")).to_have_count(0)
+    page.get_by_test_id("compare-new").click()
+    expect(page.locator("#dm-compare-photo")).to_be_visible()
+    expect(viewer(page)).to_be_hidden()
+
+
+@pytest.mark.hostile
+def test_a_damaged_photo_is_a_sentence(page: Page) -> None:
+    name = "<img src=x onerror=document.title='hacked'>.png"
+    bad = {"name": name, "mimeType": "image/png", "buffer": b"\x89PNG\r\n\x1a\n"}
+    page.locator("#dm-compare-photo input[type=file]").set_input_files(bad)
+    expect(page.get_by_test_id("compare-alert")).to_contain_text("Expected", timeout=PATIENCE_MS)
+    assert page.title() == "DynaMask Studio"
+
+
+@pytest.mark.parametrize(("width", "theme"), [(390, "light"), (390, "dark"), (1280, "dark")])
+def test_layout(open_page: Callable[..., Page], astronaut: Path, width: int, theme: str) -> None:
+    page = to_tab(open_page(width=width, theme=theme))
+    compare(page, astronaut)
+    page.get_by_test_id("compare-row").first.click()
+    expect(page.get_by_test_id("compare-detail")).not_to_have_attribute("data-selected", "")
+    assert overflow(page) <= 0
+    assert page.get_by_test_id("compare-stage").bounding_box()["width"] > 300
+    for name in ("compare-marks", "compare-out", "compare-new"):
+        button = page.get_by_test_id(name).bounding_box()
+        assert button["x"] >= 0 and button["x"] + button["width"] <= width, name

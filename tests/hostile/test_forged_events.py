@@ -1,0 +1,147 @@
+"""Every listener of the page called with what no browser would send.
+
+``api_visibility="private"`` hides a listener, it does not lock it: anybody can post to it. Each has
+to answer with a result or one sentence, and to leave nothing behind: no trace in the log, no frame
+of ours, no content of the disk. ``serving`` looks through the log at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from serving import serving
+
+pytestmark = [pytest.mark.hostile, pytest.mark.timeout(400)]
+
+FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+UPWARDS = {"path": "../../../../etc/passwd", "orig_name": "a.png"}
+ABROAD = {"path": "a.png", "url": "http://169.254.169.254/", "meta": {"_type": "gradio.FileData"}}
+PAYLOADS: dict[str, Any] = {
+    "nothing": None,
+    "huge": 10**300,
+    "negative": -1,
+    "words": "<script>alert(1)</script>" * 40,
+    "deep": json.loads("[" * 60 + "]" * 60),
+    "record": {"key": "0" * 64, "drawn": [[0, 0, 9, 9]], "id": {"$gt": 0}},
+    "file": FILE,
+    "upwards": UPWARDS,
+    "abroad": ABROAD,
+    "files": [FILE, "/etc/passwd", UPWARDS],
+    "truth": True,
+}
+EVENTS: tuple[Any, ...] = (
+    None,
+    {"id": {"a": 1}},
+    {"id": 10**30},
+    {"id": 3, "box": [1e300, -1e300, None, "x"]},
+    {"box": [[], {}, 0, 0], "ids": [[-1]] * 9, "range": {"x": [None, "a"]}},
+    ["id", 3],
+    {"index": [-5, 10**9], "value": FILE, "_data": {"id": 1}},
+)
+LEAKS = ("root:x:", "Traceback", "/site-packages/", "app/tabs", "\\n  File ")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("app")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def listeners(server: str) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(f"{server}/config", timeout=60) as reply:  # noqa: S310
+        found = json.load(reply)["dependencies"]
+    return [one for one in found if one["backend_fn"]]
+
+
+def post(url: str, body: dict[str, Any]) -> tuple[int, str]:
+    request = urllib.request.Request(  # noqa: S310 - our own address
+        url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as reply:  # noqa: S310
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def outcome(server: str, listener: dict[str, Any], data: list[Any], event: Any) -> str:
+    """Call a listener as a page would, with a session of its own; all that came back."""
+    body = {
+        "data": data,
+        "event_data": event,
+        "fn_index": listener["id"],
+        "session_hash": uuid.uuid4().hex,
+        "trigger_id": None,
+    }
+    if listener["queue"] is False:
+        return post(f"{server}/gradio_api/run/predict", body)[1]
+    status, said = post(f"{server}/gradio_api/queue/join", body)
+    if status != 200:
+        return said
+    url = f"{server}/gradio_api/queue/data?session_hash={body['session_hash']}"
+    lines = []
+    with urllib.request.urlopen(url, timeout=90) as stream:  # noqa: S310
+        for line in stream:
+            lines.append(line.decode())
+            if "process_completed" in lines[-1] or "unexpected_error" in lines[-1]:
+                break
+    return "".join(lines)
+
+
+def healthy(server: str) -> bool:
+    with urllib.request.urlopen(f"{server}/ready", timeout=60) as reply:  # noqa: S310
+        return json.load(reply)["ready"] is True
+
+
+def test_the_page_has_listeners_to_forge(listeners: list[dict[str, Any]]) -> None:
+    assert len(listeners) > 20
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_odd_values_for_every_input(
+    server: str, listeners: list[dict[str, Any]], name: str
+) -> None:
+    for listener in listeners:
+        data = [PAYLOADS[name]] * len(listener["inputs"])
+        said = outcome(server, listener, data, None)
+        assert not [leak for leak in LEAKS if leak in said], (listener["targets"], said[:2000])
+    assert healthy(server)
+
+
+@pytest.mark.parametrize("number", range(len(EVENTS)))
+def test_odd_event_data(server: str, listeners: list[dict[str, Any]], number: int) -> None:
+    """With the values that the page itself has at first, so that the event is looked at."""
+    with urllib.request.urlopen(f"{server}/config", timeout=60) as reply:  # noqa: S310
+        components = {c["id"]: c["props"].get("value") for c in json.load(reply)["components"]}
+    for listener in listeners:
+        data = [components.get(i) for i in listener["inputs"]]
+        said = outcome(server, listener, data, EVENTS[number])
+        assert not [leak for leak in LEAKS if leak in said], (listener["targets"], said[:2000])
+    assert healthy(server)
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_too_few_and_too_many_values(
+    server: str, listeners: list[dict[str, Any]], count: int
+) -> None:
+    for listener in listeners:
+        said = outcome(server, listener, ["x"] * count, None)
+        assert not [leak for leak in LEAKS if leak in said], (listener["targets"], said[:2000])
+    assert healthy(server)
+
+
+@pytest.mark.parametrize("number", [-1, 10**6, "0; drop", None])
+def test_listeners_that_do_not_exist(server: str, number: Any) -> None:
+    body = {"data": [], "fn_index": number, "session_hash": "x"}
+    for path in ("queue/join", "run/predict"):
+        said = post(f"{server}/gradio_api/{path}", body)[1]
+        assert not [leak for leak in LEAKS if leak in said], said[:2000]
+    assert healthy(server)
