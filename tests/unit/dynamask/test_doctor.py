@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from importlib import metadata
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def test_missing_packages(monkeypatch: pytest.MonkeyPatch, tiny_weights: Path) -
 def test_what_it_looks_for_is_what_is_required() -> None:
     lines = (REPOSITORY / "requirements.txt").read_text().splitlines()
     required = {line.split("#")[0].strip() for line in lines} - {""}
-    names = {r.replace(">", "=").split("=")[0] for r in required}
+    names = {re.split(r"[\[<>=]", r)[0] for r in required}
     assert names >= {*doctor.NEEDED, *doctor.FOR_THE_PAGE}
     assert f"torch=={doctor.TESTED_TORCH}" in required
     assert f"torchvision=={doctor.TESTED_TORCHVISION}" in required
