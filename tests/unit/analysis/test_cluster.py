@@ -117,7 +117,8 @@ def test_a_photo_that_crashes_its_process_is_reported(
     info = run_dataset(config(coco, tiny_weights, tmp_path / "run"), processes=2)
     assert (info.state, info.photos_done) == ("done", 9)
     problems = tables(tmp_path / "run")["problems"]
-    assert problems["id"].tolist() == [3] and "SIGSEGV" in problems["reason"][0]
+    photos = problems[problems["place"] == "photo"]
+    assert photos["id"].tolist() == [3] and "SIGSEGV" in photos["reason"].iloc[0]
 
 
 @pytest.mark.timeout(300)
