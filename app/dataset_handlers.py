@@ -286,9 +286,8 @@ class DatasetHandlers(Behind):
 
 def label(info: Shelved) -> str:
     """A run in the list of runs."""
-    state = (
-        words.RUN_SHIPPED if info.shipped else words.STATES.get(info.facts.state, info.facts.state)
-    )
+    state = "shipped" if info.shipped else info.facts.state
+    state = words.STATES.get(state, state)
     return words.RUN_LABEL.format(name=info.name, photos=info.facts.photos_done, state=state)
 
 
