@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.figure_text import plain_text
 from dynamask.config import GRIDS
 from dynamask.palette import GRID_COLOURS, GRID_DASHES, halo
 
@@ -54,7 +55,7 @@ def frame(
         ``{"data": [...], "layout": {...}}``, ready for JSON.
     """
     colours = THEMES[theme]
-    subtitle = f"n = {n:,}" + (f" · {note}" if note else "")
+    subtitle = f"n = {n:,}" + (f" · {plain_text(note)}" if note else "")
     axis = {
         "gridcolor": colours["soft"],
         "linecolor": colours["soft"],
@@ -156,7 +157,7 @@ def share_by_class(
         {"category": c, "grid": int(g)} for c, g in zip(table["bin"], table["grid"], strict=True)
     ]
     layout = {"xaxis": {"type": "category", "tickangle": -45}}
-    table = table.assign(x=table["bin"], mark=marks)
+    table = table.assign(x=[plain_text(name) for name in table["bin"]], mark=marks)
     return _stacked(table, "Which grid objects of a class get", "class", theme, note, layout, n)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from analysis.figure_text import plain_text
 from analysis.figures import AREA_TITLE, THEMES, Figure, band, empty, frame, log_ticks
 from analysis.selection import AREA_BINS_PER_DECADE, calibration_error
 from dynamask.config import GRIDS
@@ -160,7 +161,8 @@ def regret(
         axis, words = (log_ticks(x.min(), x.max()) if len(table) else {}), AREA_TITLE
     else:
         table = table.head(most)
-        x, marks = table["bin"], [{"category": c} for c in table["bin"]]
+        x = [plain_text(name) for name in table["bin"]]
+        marks = [{"category": c} for c in table["bin"]]
         axis, words = {"type": "category", "tickangle": -45}, "class"
     trace = {
         "type": "bar" if by == "class" else "scatter",

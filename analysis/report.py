@@ -17,6 +17,7 @@ import pandas as pd
 
 from analysis import dashboards, detections
 from analysis.compare import compare, verdict
+from analysis.figure_text import neutral
 from analysis.filters import Filters, Folder, Queryable, counts
 from analysis.summary import state_sentences, summarise, summarise_difference
 from dynamask.errors import DataError, InputError
@@ -131,7 +132,7 @@ def render(run: Queryable, second: Queryable | None, filters: Filters) -> str:
     scripts = ""
     if plots:
         # "</" must not end the script element early
-        data = json.dumps(plots, allow_nan=False).replace("<", "\\u003c")
+        data = json.dumps(neutral(plots), allow_nan=False).replace("<", "\\u003c")
         scripts = (
             f"<script>{_plotly()}</script>"
             f'<script type="application/json" id="figures">{data}</script>'
