@@ -169,7 +169,7 @@ def tracks_figure(tracks: Sequence[Track], names: Sequence[str], title: str) -> 
                 "name": f"{name} {track.track_id}",
                 "x": [round(s, 4) for s in track.seconds],
                 "y": [grid * shift for grid in track.grids],
-                "customdata": list(track.grids),
+                "text": [str(grid) for grid in track.grids],
                 "line": {"shape": "hv", "width": 2, "color": class_colour(place)},
                 "marker": {
                     "size": 8,
@@ -177,7 +177,7 @@ def tracks_figure(tracks: Sequence[Track], names: Sequence[str], title: str) -> 
                     "color": [GRID_COLOURS[grid] for grid in track.grids],
                     "line": {"width": 1.5, "color": class_colour(place)},
                 },
-                "hovertemplate": f"{name} {track.track_id}<br>%{{x:.2f}} s: grid %{{customdata}}"
+                "hovertemplate": f"{name} {track.track_id}<br>%{{x:.2f}} s: grid %{{text}}"
                 "<extra></extra>",
             }
         )

@@ -75,6 +75,7 @@ def build() -> gr.Blocks:
             new = gr.Button("New figure", elem_id="new")
             old = gr.Button("Old figure", elem_id="old")
             none = gr.Button("No figure", elem_id="none")
+            other = gr.Button("Other bars", elem_id="other")
         with gr.Tabs():
             with gr.Tab("One"):
                 first = PlotlyView(dots(8, "Eight dots"), elem_id="first")
@@ -89,6 +90,7 @@ def build() -> gr.Blocks:
             view.select(heard, None, said, show_progress="hidden")
         new.click(lambda: {"figure": dots(4, "Four dots"), "seq": 9, "selected": 2}, None, first)
         old.click(lambda: {"figure": dots(6, "Six dots"), "seq": 5}, None, first)
+        other.click(lambda: dots(3, "Three dots"), None, hidden)
         none.click(lambda: (None, dots(5, "Five dots")), None, [first, empty])
     return demo
 

@@ -80,16 +80,18 @@ if (fixed.linked) {
   });
 }
 
-let width = 0;
-new ResizeObserver(() => { // also tells when a hidden tab or section is shown
+let width = 0, dark = isDark();
+const sizes = new ResizeObserver(() => { // also tells when a hidden tab or section is shown
   if (stage.clientWidth === width) return;
-  width = stage.clientWidth; // 0 while hidden: what came meanwhile is drawn when it is shown again
+  width = stage.clientWidth; // 0 while hidden, so that the same width later is news again
   if (width) draw();
-}).observe(stage);
-let dark = isDark();
-new MutationObserver(() => {
+});
+sizes.observe(stage);
+const themes = new MutationObserver(() => {
+  if (!root.isConnected) { themes.disconnect(); sizes.disconnect(); return; }
   if (isDark() !== dark) { dark = isDark(); draw(); }
-}).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+});
+themes.observe(document.body, { attributes: true, attributeFilter: ['class'] });
 watch('value', update);
 update();
 if (fixed.linked) say('dm-ask', {});

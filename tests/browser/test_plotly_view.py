@@ -177,6 +177,22 @@ def test_a_plot_of_a_hidden_tab_has_its_full_size_and_only_words(
     assert plot.locator("img").count() == plot.locator("a").count() == 0
 
 
+def test_a_figure_replaced_while_its_tab_is_hidden_is_drawn_when_it_is_shown(
+    open_plots: Callable[..., Page],
+) -> None:
+    page = open_plots()
+    page.get_by_role("tab", name="Two").click()
+    ready(page, "hidden")
+    page.get_by_role("tab", name="One").click()
+    expect(view(page, "hidden").get_by_test_id("plot-stage")).to_be_hidden()
+    page.locator("#other").click()
+    expect(view(page, "hidden").locator("figcaption")).to_contain_text("Three dots")
+    page.get_by_role("tab", name="Two").click()
+    plot = ready(page, "hidden")
+    expect(plot).to_have_attribute("data-points", "3")
+    assert plot.locator(".main-svg").first.bounding_box()["width"] > 800
+
+
 def test_plots_follow_the_theme_and_the_width(open_plots: Callable[..., Page]) -> None:
     page = open_plots(theme="dark")
     plot = view(page, "first")

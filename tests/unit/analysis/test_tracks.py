@@ -81,7 +81,7 @@ def test_figure_is_json_and_holds_the_longest_tracks() -> None:
     assert len(figure["data"]) == 20
     assert all(len(line["x"]) == 3 for line in figure["data"])
     assert figure["data"][0]["name"] == "&lt;b&gt;dog&lt;/b&gt; 1"
-    assert all(set(line["customdata"]) == {28} for line in figure["data"])
+    assert all(set(line["text"]) == {"28"} for line in figure["data"])
     assert set(figure["data"][0]["marker"]["color"]) == {GRID_COLOURS[28]}
     title = figure["layout"]["title"]["text"]
     assert "n = 20" in title and "the 20 longest of 25 tracks" in title
