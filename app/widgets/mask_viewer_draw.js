@@ -45,7 +45,8 @@ function loadImage(url) {
 // -- taking a new value over ---------------------------------------------------------------
 
 async function update() {
-  const value = props.value;
+  const sent = props.value; // see MaskViewer.postprocess
+  const value = sent && sent.packed ? { ...JSON.parse(sent.packed), photo: sent.photo } : sent;
   if (value && value.seq) {
     if (value.seq < latest) return;
     latest = value.seq;

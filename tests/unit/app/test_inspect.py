@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -203,6 +204,18 @@ def test_the_photo_is_sent_once(tab: InspectTab, photo: str) -> None:
     assert first == second
     Path(first).unlink()  # as Gradio's own clearing does
     assert Path(tab.on_control(state, None, *CONTROLS)[0]["value"]["photo"]).is_file()
+
+
+def test_the_pictures_value_travels_as_one_string(tab: InspectTab, photo: str) -> None:
+    value = tab.on_photo(photo, *CONTROLS)[0]["value"]
+    sent = tab.viewer.postprocess(value)
+    assert set(sent) == {"packed", "photo"} and sent["photo"]["path"] == value["photo"]
+    unpacked = json.loads(sent["packed"])
+    assert unpacked["objects"] == json.loads(json.dumps(value["objects"]))
+    assert unpacked["seq"] == value["seq"] and unpacked["key"] == value["key"]
+    assert tab.viewer.postprocess(None) is None
+    look = {"prefs": {"colour": "class", "fill": 3}}  # before a photo: small, as it is
+    assert tab.viewer.postprocess(look) == look
 
 
 def test_scripts_never_write_html() -> None:
