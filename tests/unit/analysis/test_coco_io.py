@@ -223,6 +223,7 @@ def test_real_sets_are_read_as_training_reads_them() -> None:
                 assert (a.id, a.area, a.bbox, a.crowd) == (b.id, b.area, b.bbox, b.crowd)
 
 
+@pytest.mark.timeout(400)
 def test_a_large_file_is_read_in_time(tmp_path: Path) -> None:
     """As many objects as COCO val2017 has, in well under the 20 s and 1 GB that are promised."""
     import resource

@@ -26,6 +26,7 @@ from analysis.filters import Filters, Folder
 RUN = REPOSITORY / "assets" / "runs" / "coco_mini_val"
 WEIGHTS = REPOSITORY / "assets" / "weights"
 GRIDS = (14, 28, 56, 112)
+pytestmark = pytest.mark.timeout(400)  # AP with its intervals, on a busy machine
 needs_photos = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs ../shared/data")
 
 
