@@ -19,7 +19,8 @@ from app import text_compare as words
 from app.compare_job import FIRST, SECOND, Choice
 from app.compare_view import Comparison
 from app.guard import sentences
-from app.inspect_parts import Sequence, inwards, stem
+from app.inspect_parts import inwards, stem
+from app.ordering import Sequence
 from app.picture import display_jpeg
 from app.session import Ask, Opened, Session
 from app.widgets.compare_viewer import CompareViewer

@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
 
 CLIENTS, EACH = 25, 4
 GRIDS = (14, 28, 56, 112)
+SCORE = 0.6  # few objects, so that the test is about the queue
 PATIENCE = 200
 
 
@@ -42,7 +43,7 @@ def answers(server: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[
     for number, pixels in enumerate((skimage.data.astronaut(), skimage.data.astronaut()[:400])):
         path = folder / f"photo{number}.png"
         Image.fromarray(pixels).save(path)
-        found.append(client.predict(photo=handle_file(path), api_name="/predict"))
+        found.append(client.predict(photo=handle_file(path), min_score=SCORE, api_name="/predict"))
     client.close()
     assert found[0]["key"] != found[1]["key"] and all(a["objects"] for a in found)
     return found
@@ -80,7 +81,7 @@ def test_parallel_clients_lose_and_mix_up_nothing(
     def client(number: int) -> list[tuple[tuple[int, int, float], tuple[str, Any]]]:
         out = []
         for photo, grid, cut in jobs[number * EACH : (number + 1) * EACH]:
-            data = [answers[photo]["key"], f"fixed:{grid}", cut, 0.3]
+            data = [answers[photo]["key"], f"fixed:{grid}", cut, SCORE]
             event = ask(server, "decode", data)
             out.append(((photo, grid, cut), hear(server, "decode", event)))
         return out
@@ -113,7 +114,7 @@ def test_a_full_queue_is_told_at_once_and_the_rest_is_served(
     gate = threading.Barrier(many)
 
     def client(number: int) -> tuple[str, Any, float]:
-        data = [answers[0]["key"], "msm", round(0.3 + number / 1000, 3), 0.05]
+        data = [answers[0]["key"], "msm", round(0.3 + number / 1000, 3), SCORE]
         gate.wait(60)
         started = time.monotonic()
         try:
