@@ -115,12 +115,8 @@ class RunsTab(RunHandlers):
             concurrency_limit=None,
         )
         self.stop.click(self.on_stop, [visitor], self.stop, queue=False, api_visibility="private")
-        self.show.click(self.on_show, known, [self.dataset.run, self.tabs], **QUIET).success(
-            self.dataset.on_open,
-            [visitor, self.dataset.group, self.dataset.run],
-            self.dataset.all_outputs,
-            **QUIET,
-        )
+        # the Dataset tab opens the run by itself as it is seen
+        self.show.click(self.on_show, known, [self.dataset.run, self.tabs], **QUIET)
         self.export.click(
             self.on_export,
             [*known, self.format],

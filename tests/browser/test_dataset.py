@@ -80,7 +80,7 @@ def test_from_a_coco_file_to_an_object_in_the_inspector(page: Page, tmp_path: Pa
     expect(totals).to_contain_text("20 objects on 10 photos", timeout=PATIENCE_MS)
     group(page, "Which grid", "share_by_class")
     names = page.locator("#dm-plot-share_by_class")
-    expect(names.locator(".xtick").filter(has_text=NASTY)).to_have_count(1, timeout=PATIENCE_MS)
+    expect(names.locator("text").filter(has_text=NASTY)).to_have_count(1, timeout=PATIENCE_MS)
     # one filter bar over everything
     page.locator("#dm-f-size label").filter(has_text="small").first.click()
     expect(totals).to_contain_text("No object passes", timeout=PATIENCE_MS)
