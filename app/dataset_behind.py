@@ -111,6 +111,8 @@ class Behind:
     @sentences
     def on_inspected(self, row: Any, state: Any, *controls: Any) -> Any:
         """Add the object's true box to the photo that Inspect has loaded, and select it."""
+        if not row:
+            raise InputError(words.PATCH_GONE)
         x, y, w, h = (float(row[name]) for name in PLACE)
         box = (x, y, x + w, y + h)
         shown = self.inspector.show_box(state, box, str(row["category"]), controls)

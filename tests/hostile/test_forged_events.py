@@ -153,12 +153,3 @@ def test_too_few_and_too_many_values(
     server: str, listeners: list[dict[str, Any]], count: int
 ) -> None:
     nothing_leaks(server, [(one, ["x"] * count, None) for one in listeners])
-
-
-@pytest.mark.parametrize("number", [-1, 10**6, "0; drop", None])
-def test_listeners_that_do_not_exist(server: str, number: Any) -> None:
-    body = {"data": [], "fn_index": number, "session_hash": "x"}
-    for path in ("queue/join", "run/predict"):
-        said = post(f"{server}/gradio_api/{path}", body)[1]
-        assert not [leak for leak in LEAKS if leak in said], said[:2000]
-    assert healthy(server)
