@@ -68,9 +68,18 @@ def data_set(photos: int) -> tuple[dict, dict]:
     )
 
 
+def choose_tab(page: Page, name: str) -> None:
+    """Go to a tab of the page; on a narrow screen it may lie in the menu of further tabs."""
+    found = page.get_by_role("tab", name=name, exact=True).first
+    if not found.is_visible():
+        page.locator("#dm-tabs .overflow-menu > button").first.click()
+        found = page.locator("#dm-tabs .overflow-dropdown button").filter(has_text=name).first
+    found.click()
+
+
 def open_dataset(page: Page) -> None:
     """Go to the Dataset tab and wait for its first plots."""
-    page.get_by_role("tab", name="Dataset", exact=True).click()
+    choose_tab(page, "Dataset")
     expect(page.get_by_test_id("totals")).to_contain_text("objects on", timeout=PATIENCE_MS)
     drawn(page, "share_by_area")
 

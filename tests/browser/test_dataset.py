@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from dataset_page import NASTY, PATIENCE_MS, data_set, drawn, group, open_dataset
+from dataset_page import NASTY, PATIENCE_MS, choose_tab, data_set, drawn, group, open_dataset
 from playwright.sync_api import Page, expect
 from serving import serving
 
@@ -141,6 +141,6 @@ def test_layout_and_accessibility(
     page.screenshot(path=tmp_path / f"dataset-{width}-{theme}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
     for name in ("Runs", "Published"):
-        page.get_by_role("tab", name=name).click()
+        choose_tab(page, name)
         expect(page.locator("#dm-runs-list, #dm-published-table").first).to_be_attached()
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
