@@ -1,1 +1,1 @@
-"""Dataset-level selection analysis. Nothing is built here yet; see CHANGELOG.md."""
+"""Dataset-level selection analysis: runs over a COCO set, their tables, figures and reports."""
