@@ -294,7 +294,7 @@ def test_phone_fits_and_texts_are_readable(
     assert overflow(page) <= 0
     canvas = page.get_by_test_id("canvas").bounding_box()
     assert canvas["width"] > 300
-    for name in ("colour-class", "opacity", "draw-box", "new-photo"):  # clipped is not overflow
+    for name in ("colour-by", "opacity", "draw-box", "new-photo"):  # clipped is not overflow
         tool = page.get_by_test_id(name).bounding_box()
         assert tool["x"] >= 0 and tool["x"] + tool["width"] <= 390, name
     contrasts = page.evaluate(CONTRASTS)
