@@ -213,9 +213,10 @@ class Predictor:
         chunks: list[dict[int, tuple[Tensor, Tensor]]] = []
         rois = self._rois(scene.boxes_xyxy_px[picked], scene)
         labels = scene.labels[picked].clamp(min=0).to(self.device)
+        pyramid = self._here(scene.pyramid)
         with self._lock, torch.inference_mode():
             for part in torch.arange(len(picked)).split(ROIS_PER_CHUNK):
-                logits = self.model.mask_head.all_grids(scene.pyramid, rois[part], labels[part])
+                logits = self.model.mask_head.all_grids(pyramid, rois[part], labels[part])
                 chunks.append(
                     {g: (m.float().cpu(), e.float().cpu()) for g, (m, e) in logits.items()}
                 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from torch import Tensor
 
 from dynamask.config import GRIDS
 from dynamask.metrics import boundary_iou, mask_iou
@@ -61,3 +64,20 @@ def test_oracle_ious(tiny_predictor: Predictor, scene: Scene) -> None:
     assert ious.shape == (2, 4) and np.isnan(ious[1]).all()
     assert ious[0, 2] == pytest.approx(1.0, abs=0.01)
     assert np.isnan(grid_ious(tiny_predictor, scene, [None, None])).all()
+
+
+def test_all_grids_of_a_photo_whose_pyramid_lies_elsewhere(
+    tiny_predictor: Predictor, scene: Scene
+) -> None:
+    class Away:
+        """A level on a device that the model has left, as after a GPU ran out of memory."""
+
+        def __init__(self, level: Tensor) -> None:
+            self.level = level
+
+        def to(self, device: object) -> Tensor:
+            return self.level.to(device)
+
+    left = replace(scene, pyramid={name: Away(level) for name, level in scene.pyramid.items()})
+    here, again = (tiny_predictor.decode_all_grids(s)[28][0] for s in (scene, left))
+    np.testing.assert_allclose(again, here, atol=1e-5)
