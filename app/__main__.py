@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import logging
 import os
 import sys
@@ -20,7 +21,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default=settings.HOST, help="address to listen on")
     parser.add_argument("--port", type=int, default=settings.PORT, help="port to listen on")
     parser.add_argument(
-        "--public", action="store_true", help="listen on every address of this machine"
+        "--public",
+        action="store_true",
+        help="listen on every address of this machine, for strangers: no folder of it is read",
     )
     parser.add_argument(
         "--weights",
@@ -48,6 +51,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--mcp", action="store_true", help="offer the HTTP API as tools of an MCP server too"
     )
     return parser
+
+
+def reaches_others(host: str) -> bool:
+    """Whether a page that listens on this address is seen from other machines."""
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host != "localhost"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
     host = "0.0.0.0" if args.public else args.host  # noqa: S104 - asked for
     try:
-        build_app(session, second, public=args.public).launch(
+        build_app(session, second, public=reaches_others(host)).launch(
             **launch_settings(host, args.port, session=session, mcp=args.mcp)
         )
     except OSError as error:
