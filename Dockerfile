@@ -3,7 +3,7 @@
 FROM python:3.11-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 GRADIO_ANALYTICS_ENABLED=False \
-    GRADIO_TEMP_DIR=/tmp/dynamask MPLCONFIGDIR=/tmp/matplotlib
+    GRADIO_TEMP_DIR=/tmp/dynamask MPLCONFIGDIR=/tmp/matplotlib DYNAMASK_RUNS=/home/studio/runs
 
 RUN useradd --create-home --uid 1000 studio
 WORKDIR /srv/studio

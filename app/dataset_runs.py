@@ -88,7 +88,8 @@ class Shelf:
         public: bool = False,
         shipped: Path = SHIPPED,
     ) -> None:
-        self.folder = Path(folder or os.environ.get(RUNS_ENV) or "runs").expanduser()
+        # whole, as it is compared with places that are written down
+        self.folder = Path(folder or os.environ.get(RUNS_ENV) or "runs").expanduser().absolute()
         self.public = public
         self._shipped = shipped
         self._open: OrderedDict[tuple, Queryable] = OrderedDict()
@@ -162,7 +163,7 @@ class Shelf:
             (folder of the run, not made yet; existing folder for uploads).
 
         Raises:
-            InputError: a name that cannot be used, or exists.
+            InputError: a name that cannot be used, or exists; or nothing can be written there.
         """
         name = name.strip()
         if name and not NAME.fullmatch(name):
@@ -173,7 +174,10 @@ class Shelf:
             home = self.home(path.name)
             if path.exists() or home.exists():
                 raise InputError(words.MAKE_TAKEN.format(name=path.name))
-            home.mkdir(parents=True)
+            try:
+                home.mkdir(parents=True)
+            except OSError as error:
+                raise InputError(words.MAKE_NO_PLACE.format(env=RUNS_ENV)) from error
             return path, home
 
     def home(self, name: str) -> Path:

@@ -204,6 +204,10 @@ RESUME_MOVED = (
 )
 MAKE_BUSY = "Expected a free model, got a run that is being made ({name}); wait or stop it."
 MAKE_TAKEN = "Expected a new name, got {name}, which exists; choose another."
+MAKE_NO_PLACE = (
+    "Expected a folder for runs that can be written to, got one that cannot; start the page with "
+    "{env} set to another folder."
+)
 MAKE_BAD_NAME = "Expected a name of letters, digits, dashes and dots, got {name}; change it."
 MAKE_NOT_IN_ZIP = (
     "Expected the photos that {file} names, got a zip with none of them; zip the folder that holds "
@@ -211,7 +215,7 @@ MAKE_NOT_IN_ZIP = (
 )
 MAKE_STARTING = "Checking the file and loading the model."
 MAKE_RUNNING = "{done} of {total} photos; about {left} left, {speed:.2g} photos a second."
-MAKE_FIRST = "0 of {total} photos."
+MAKE_FIRST = "{done} of {total} photos."
 MAKE_STOPPING = "Stopping after the photo that is worked on."
 MAKE_STOPPED = "Stopped after {done} of {total} photos. Resume it in the Runs tab."
 MAKE_DONE = "Done: {done} of {total} photos. The plots show this run now."
@@ -230,7 +234,6 @@ REPORT_COLUMNS = ("What", "Id", "Photo id", "What becomes of it", "Problem")
 
 # -- report
 REPORT = "Download report (HTML)"
-REPORT_SLOW = "One file with all plots, numbers and a written summary; it works offline."
 REPORT_NEEDS_RUN = "Expected a run with finished photos, got none; choose or make one."
 
 FACT_HEADS = ("Grid", "Probability", "Mask IoU", "Boundary IoU")

@@ -10,9 +10,11 @@ from dataset_page import NASTY, data_set
 
 from analysis.coco_io import read_dataset
 from analysis.config import RunConfig
+from analysis.schema import SCHEMA_VERSION
 from app import dataset_make as making
 from app.dataset_job import Look
 from app.dataset_runs import Shelf
+from app.session import Session
 from dynamask.errors import InputError
 
 
@@ -101,3 +103,31 @@ def test_progress_in_words() -> None:
     assert "<b>" not in making.progress_html(Look("r", "failed", problem="Expected <b>"))
     said = making.progress_html(Look("r", "running", 5, 10, 0.5))
     assert 'value="5"' in said and "10 s" in said
+
+
+def test_a_strangers_run_in_a_relative_folder_can_be_resumed(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shelf, owner = Shelf("runs", public=True), "m" * 32
+    *_, config = making.prepare(shelf, source(files), "mine", owner)
+    asked = {"coco": str(config.coco), "images": str(config.images)}
+    manifest = {"schema_version": SCHEMA_VERSION, "state": "stopped", "asked": asked}
+    Path(config.out).mkdir()
+    (Path(config.out) / "manifest.json").write_text(json.dumps(manifest))
+    info = shelf.find("own/mine", owner)
+    assert callable(making.resume_work(Session(), shelf, info))
+    assert shelf.photos(info) == Path(config.images)
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    with pytest.raises(InputError, match="DYNAMASK_RUNS"):
+        list(making.prepare(Shelf(tmp_path / "runs"), source(files), "mine", ""))
+
+
+def test_a_resumed_run_begins_where_it_stopped() -> None:
+    said = making.progress_html(Look("r", "running", 5, 10))
+    assert "5 of 10 photos" in said
