@@ -18,7 +18,7 @@ import pandas as pd
 from analysis import dashboards, detections
 from analysis.compare import compare, verdict
 from analysis.figure_text import neutral
-from analysis.filters import Filters, Folder, Queryable, counts
+from analysis.filters import PHOTO_BUCKETS, Filters, Folder, Queryable, counts
 from analysis.summary import state_sentences, summarise, summarise_difference
 from dynamask.errors import DataError, InputError
 
@@ -33,8 +33,8 @@ METHOD = (
     "lost against it.",
     "Under a budget every object takes the grid with the largest log p minus price times cost, "
     "with one price for the whole set.",
-    "Intervals are 95 % bootstrap intervals over photos (over 1,000 equal groups of photos in "
-    "larger runs); the price of a budget is kept fixed in them.",
+    f"Intervals are 95 % bootstrap intervals over photos (over {PHOTO_BUCKETS} equal groups of "
+    "photos in larger runs); the price of a budget is kept fixed in them.",
     "AP follows COCO (IoU 0.50 to 0.95, 101 recalls, 100 detections a photo and class); boundary "
     "AP uses min(mask IoU, boundary IoU). A calibrated probability is right as often as it says; "
     "right means that the likeliest grid is the oracle grid.",

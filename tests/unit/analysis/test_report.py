@@ -13,8 +13,8 @@ from run_factory import invent_detections, write_detections
 
 from analysis import dashboards
 from analysis.compare import compare, verdict
-from analysis.filters import Filters, Folder
-from analysis.report import EMPTY, main, render, write_report
+from analysis.filters import PHOTO_BUCKETS, Filters, Folder
+from analysis.report import EMPTY, METHOD, main, render, write_report
 from analysis.summary import summarise
 from analysis.synthetic import write_run
 from dynamask.errors import DataError, InputError
@@ -141,3 +141,8 @@ def test_bad_paths(folders: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="existing folder"):
         write_report(Folder(folders[0]), tmp_path / "none" / "r.html")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_method_names_the_bootstraps_own_groups() -> None:
+    said = next(line for line in METHOD if "bootstrap" in line)
+    assert f"over {PHOTO_BUCKETS} equal groups" in said
