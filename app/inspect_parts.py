@@ -133,7 +133,8 @@ class Parts:
         )
         value["seq"] = number
         if decoded.hidden:
-            value["notices"] = [*value["notices"], self._hidden_line(decoded)]
+            hidden = overrides.hidden_sentence(decoded.hidden, self.session.predictor())
+            value["notices"] = [*value["notices"], hidden]
         value["photo"] = self._photo_file(opened)
         value["query"] = self._address(state, controls)
         detail = self._card(opened, decoded, ask, selected)
@@ -191,11 +192,6 @@ class Parts:
             predictor = self.session.predictor()
             reach = card.reach_line(decoded, predictor.cost_table, predictor.budget_range())
         return hand, label, reach
-
-    def _hidden_line(self, decoded: Decoded) -> str:
-        limit = self.session.predictor().metadata.get("shown_min_ap50")
-        shown = f"{limit:g}" if isinstance(limit, (int, float)) else "?"
-        return text.HIDDEN.format(count=decoded.hidden, limit=shown)
 
     def _share(self, budget: Any) -> float | None:
         """A budget as a part of an object's cost at 112; None while there is no model."""

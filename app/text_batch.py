@@ -18,7 +18,6 @@ BATCH_DOWNLOAD = "Download everything (zip)"
 BATCH_GALLERY = "Pictures"
 BATCH_TABLE = "Objects"
 BATCH_TRACKS = "Grid of each track over time"
-BATCH_TRACKS_NONE = "No track yet. Choose a video and press Start to see how its grids change."
 BATCH_TRACKS_NOTE = (
     "{tracks} tracks; from one sighting to the next the grid changed {flips} times in {steps} "
     "({rate:.0%})."

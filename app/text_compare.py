@@ -13,8 +13,6 @@ EXAMPLES = "Or try one of these"
 TAKE = "Take the photo from Inspect"
 TAKE_NONE = "Expected a photo in the Inspect tab, got none; open one there, or choose one here."
 
-SIDE_A = "A, left of the line"
-SIDE_B = "B, right of the line"
 POLICY = {"a": "A: who chooses the grid", "b": "B: who chooses the grid"}
 WEIGHTS = {"a": "A: weights", "b": "B: weights"}
 BUDGET = {"a": "A: budget, GMAC per object", "b": "B: budget, GMAC per object"}

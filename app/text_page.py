@@ -10,8 +10,6 @@ ORACLE_WAITS = (
     "Expected ground truth for the oracle, got a photo without any; the switch chooses until a "
     "COCO JSON for this photo is loaded."
 )
-EXPORTS_TITLE = "Download"
-EXPORTS_BUSY = "Preparing …"
 
 # -- one picture of the film strip
 FRAME_IOU = "IoU"

@@ -17,7 +17,6 @@ OURS = (
     "project's weights reach is in docs/evidence.md."
 )
 TABLE = "Published results (click a column's head to sort)"
-CHART = "Published mask AP against backbone and schedule"
 CHART_HINT = (
     "Look within one column: methods with the same backbone and a like schedule can be compared; "
     "across columns backbone or training differ as well."

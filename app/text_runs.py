@@ -16,10 +16,6 @@ DELETE_PHOTOS = " and the photos that were uploaded for it"
 DELETE_YES = "Delete it"
 DELETE_NO = "Keep it"
 DELETED = "{name} is deleted."
-RESUME_NOT_HERE = (
-    "Expected a run that was made in this page, got {name}, whose photos the page does not know; "
-    "resume it with python -m analysis run --resume."
-)
 RESUME_DONE = "Expected a run that is not finished, got {name}, which is; open it instead."
 
 # -- details
