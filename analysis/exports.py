@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -23,10 +24,20 @@ ORDER = {
     "photos": "image_id",
     "problems": "image_id, id, place",
 }
+FORMULA = (
+    "^[\\s\\v\x1c-\x1f\x85\u00a0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000]*"
+    "[=+@\uff1d\uff0b\uff20\uff0d-]"
+)
+"""Cells that spreadsheets run, blanks before them included (OWASP, CSV injection); read by Python
+and by DuckDB alike."""
+MASK_COLUMN = "rle"
+"""Has no brackets, so it calls nothing; an apostrophe would make another mask of it."""
 
 
 def export_run(path: str | Path, out: str | Path, table: str = "objects") -> int:
     """Write one table of a run as CSV, Parquet or JSON, by the file's ending.
+
+    In CSV, text that a spreadsheet would run as a formula gets an apostrophe before it.
 
     Args:
         path: the run folder.
@@ -68,7 +79,9 @@ def _copy(run: Folder, table: str, out: Path, kind: str) -> int:
         )
     part = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     target = "'" + str(part).replace("'", "''") + "'"
-    sql = f"COPY (SELECT * FROM {table} ORDER BY {ORDER[table]}) TO {target} {kind}"  # noqa: S608
+    columns = _safe_columns(run, table) if out.suffix.lower() == ".csv" else "*"
+    rows = f"SELECT {columns} FROM (SELECT * FROM {table} ORDER BY {ORDER[table]})"  # noqa: S608
+    sql = f"COPY ({rows}) TO {target} {kind}"
     try:
         count: pd.DataFrame = run.query(sql)
         os.replace(part, out)
@@ -80,6 +93,31 @@ def _copy(run: Folder, table: str, out: Path, kind: str) -> int:
     finally:
         part.unlink(missing_ok=True)
     return int(count.iloc[0, 0])
+
+
+def _safe_columns(run: Folder, table: str) -> str:
+    """Columns of a SELECT in which no text is a formula."""
+    have = run.query(f"DESCRIBE {table}")
+    texts = have.loc[have["column_type"] == "VARCHAR", "column_name"]
+    safe = ", ".join(
+        f"CASE WHEN regexp_matches({name}, '{FORMULA}') THEN '''' || {name} ELSE {name} END "
+        f"AS {name}"
+        for name in ('"' + t.replace('"', '""') + '"' for t in texts if t != MASK_COLUMN)
+    )
+    return f"* REPLACE ({safe})" if safe else "*"
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """A table as UTF-8 CSV; text that a spreadsheet would run as a formula gets an apostrophe."""
+    safe = table.copy()
+    for name in safe.columns:
+        if not (hasattr(safe[name].dtype, "kind") and safe[name].dtype.kind in "iufb"):
+            safe[name] = [_no_formula(value) for value in safe[name]]
+    return safe.to_csv(index=False, lineterminator="\n").encode("utf-8")
+
+
+def _no_formula(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and re.match(FORMULA, value) else value
 
 
 def write_frame(table: pd.DataFrame, out: str | Path) -> Path:
@@ -94,6 +132,8 @@ def write_frame(table: pd.DataFrame, out: str | Path) -> Path:
     if out.suffix.lower() not in (".csv", ".json") or out.is_dir():
         raise InputError(f"Expected a file that ends in .csv or .json, got {out.name}; choose one.")
     as_json = out.suffix.lower() == ".json"
-    text = table.to_json(orient="records", indent=2) if as_json else table.to_csv(index=False)
-    write_text(out, text + ("\n" if as_json else ""))
+    text = (
+        table.to_json(orient="records", indent=2) + "\n" if as_json else csv_bytes(table).decode()
+    )
+    write_text(out, text)
     return out

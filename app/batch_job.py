@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from analysis.exports import csv_bytes
 from analysis.tracks import Frame, Track, assign_tracks, collect_tracks
 from app import export, overrides, text
 from app import text_batch as words
@@ -335,7 +336,7 @@ class BatchJob:
         deflated = zipfile.ZIP_DEFLATED
         coco = json.dumps(data, **export.JSON_OPTIONS)
         archive.writestr("coco.json", coco, compress_type=deflated)
-        archive.writestr("objects.csv", export.csv_bytes(self.frame()), compress_type=deflated)
+        archive.writestr("objects.csv", csv_bytes(self.frame()), compress_type=deflated)
         if self.problems:
             lines = "".join(f"{name}: {why}\n" for name, why in self.problems)
             archive.writestr("problems.txt", lines.encode("utf-8"), compress_type=deflated)

@@ -14,7 +14,8 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
-from app import compare_job, compare_view, events, export, overrides, settings, text
+from analysis.exports import csv_bytes
+from app import compare_job, compare_view, events, overrides, settings, text
 from app import text_compare as words
 from app.compare_job import FIRST, SECOND, Choice
 from app.compare_view import Comparison
@@ -145,7 +146,7 @@ class CompareHandlers:
         if not state["key"]:
             raise InputError(text.NOTHING_TO_SAVE)
         made, _ = self._compare(self._reopen(state), state, controls)
-        data = export.csv_bytes(compare_view.changed_table(made))
+        data = csv_bytes(compare_view.changed_table(made))
         name = f"{stem(state['name'])}-compared.csv"
         return gr.update(value=save_bytes_to_cache(data, name, self.file.GRADIO_CACHE))
 

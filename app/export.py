@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from analysis.exports import csv_bytes
 from app import text_export as words
 from app.picture import encode, object_name
 from app.session import Decoded, Opened
@@ -186,15 +187,6 @@ def table(
     return pd.DataFrame(columns)
 
 
-def csv_bytes(frame: pd.DataFrame) -> bytes:
-    """A table as UTF-8 CSV; text that a spreadsheet would run as a formula gets an apostrophe."""
-    safe = frame.copy()
-    for name in safe.columns:
-        if not (hasattr(safe[name].dtype, "kind") and safe[name].dtype.kind in "iufb"):
-            safe[name] = [_no_formula(value) for value in safe[name]]
-    return safe.to_csv(index=False, lineterminator="\n").encode("utf-8")
-
-
 def parquet_bytes(frame: pd.DataFrame) -> bytes:
     """A table as Parquet."""
     out = io.BytesIO()
@@ -256,9 +248,3 @@ def _texts(values: list[str]) -> pd.Series:
     import pandas as pd
 
     return pd.Series(values, dtype="str")
-
-
-def _no_formula(value: object) -> object:
-    """Spreadsheets run cells that begin like this (OWASP, CSV injection)."""
-    risky = isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@")
-    return f"'{value}" if risky else value

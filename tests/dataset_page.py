@@ -70,9 +70,10 @@ def data_set(photos: int) -> tuple[dict, dict]:
 
 def choose_tab(page: Page, name: str) -> None:
     """Go to a tab of the page; on a narrow screen it may lie in the menu of further tabs."""
+    expect(page.get_by_role("tab", name="Inspect", exact=True).first).to_be_visible()
     found = page.get_by_role("tab", name=name, exact=True).first
     if not found.is_visible():
-        page.locator("#dm-tabs .overflow-menu > button").first.click()
+        page.get_by_role("button", name="More tabs").first.click()
         found = page.locator("#dm-tabs .overflow-dropdown button").filter(has_text=name).first
     found.click()
 

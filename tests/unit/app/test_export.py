@@ -19,6 +19,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from unit.app.test_picture import NASTY, make, opened
 
+from analysis.exports import csv_bytes
 from app import export, text_export
 from app.export_page import StripFrame, page_html
 from app.session import Decoded, Opened
@@ -107,7 +108,7 @@ def test_csv_and_parquet_hold_the_same_rows(decoded: Decoded) -> None:
     assert frame[["x", "y", "width", "height"]].to_numpy()[2].tolist() == [50, 5, 25, 35]
     parquet = pd.read_parquet(io.BytesIO(export.parquet_bytes(frame)))
     pd.testing.assert_frame_equal(parquet, frame, check_dtype=False)
-    rows = list(csv.DictReader(io.StringIO(export.csv_bytes(frame).decode())))
+    rows = list(csv.DictReader(io.StringIO(csv_bytes(frame).decode())))
     assert [float(r["p_56"]) for r in rows] == [0.25] * 3
     assert rows[0]["category"] == "person"
 
@@ -116,7 +117,7 @@ def test_csv_and_parquet_hold_the_same_rows(decoded: Decoded) -> None:
 @pytest.mark.parametrize("name", ["=1+1", "+cmd", "-2", "@SUM(A1)", " =1"])
 def test_csv_gives_spreadsheets_no_formula(name: str) -> None:
     frame = export.table(make(BOXES[:1], names=(name,)), file_name=name)
-    row = next(csv.DictReader(io.StringIO(export.csv_bytes(frame).decode())))
+    row = next(csv.DictReader(io.StringIO(csv_bytes(frame).decode())))
     assert row["file_name"] == f"'{name}" and row["category"] == f"'{name}"
     assert frame["category"][0] == name  # Parquet has no such problem
 
@@ -180,7 +181,7 @@ def test_page_of_a_vga_photo_is_under_three_megabytes() -> None:
 def test_every_kind_that_is_offered_is_made(kind: str, decoded: Decoded) -> None:
     data, suffix = export.export(kind, opened(), decoded, name="a.jpg")
     starts = {"png": b"\x89PNG", "idmap": b"\x89PNG", "coco": b'{"info', "csv": b"file_name,"}
-    starts |= {"parquet": b"PAR1", "html": b"<!doctype html>"}
+    starts |= {"json": b"{\n", "parquet": b"PAR1", "html": b"<!doctype html>"}
     assert data.startswith(starts[kind])
     assert re.fullmatch(r"(-[a-z]+)?\.[a-z]+", suffix)
 
