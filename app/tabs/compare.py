@@ -11,16 +11,12 @@ from app import compare_view, settings, text
 from app import text_compare as words
 from app.compare_handlers import CompareHandlers, new_state
 from app.compare_job import FIRST
-from app.tabs.inspect import BUDGET_RANGE, MODEL, QUIET, InspectTab
+from app.tabs.inspect import BUDGET_RANGE, MODEL, QUIET, SAVE_JS, InspectTab
 from app.widgets.budget_slider import BudgetSlider
 from app.widgets.compare_viewer import CompareViewer
 from app.widgets.photo_input import PhotoInput
 
 POLICY_A, POLICY_B = "msm", "fixed:112"  # what does the switch lose, and what does it save?
-SAVE_JS = (
-    "() => setTimeout(() => document.querySelector("
-    "'#dm-compare-file a, a#dm-compare-file, #dm-compare-file').click(), 200)"
-)
 
 
 class CompareTab(CompareHandlers):
@@ -156,7 +152,7 @@ class CompareTab(CompareHandlers):
         for control in controls:
             control.input(self.on_control, known, [self.viewer, self.card, *budgets], **again)
         self.save.click(self.on_save, [self.state, *controls], self.file, **QUIET, **MODEL).success(
-            None, js=SAVE_JS, api_visibility="private"
+            None, self.file, None, js=SAVE_JS, api_visibility="private"
         )
         event = {**QUIET, **MODEL, "trigger_mode": "multiple"}
         asked = [self.state, *controls]
