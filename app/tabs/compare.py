@@ -11,7 +11,7 @@ from app import compare_view, settings, text
 from app import text_compare as words
 from app.compare_handlers import CompareHandlers, new_state
 from app.compare_job import FIRST
-from app.tabs.inspect import BUDGET_RANGE, MODEL, QUIET, SAVE_JS, InspectTab
+from app.tabs.inspect import BUDGET_RANGE, MODEL, QUIET, SAVE_JS, InspectTab, name_examples
 from app.widgets.budget_slider import BudgetSlider
 from app.widgets.compare_viewer import CompareViewer
 from app.widgets.photo_input import PhotoInput
@@ -134,6 +134,7 @@ class CompareTab(CompareHandlers):
         gr.HTML(f"<p class='dm-muted dm-small'>{escape(note)}</p>", elem_id="dm-compare-note")
 
     def _wire(self, demo: gr.Blocks, inspect: InspectTab | None) -> None:
+        name_examples(demo, "#dm-compare-examples", self.example_paths)
         budgets = [side[2] for side in self.sides.values()]
         shared = [self.threshold, self.min_score, self.every]
         controls = [*self.sides["a"], *self.sides["b"], *shared]

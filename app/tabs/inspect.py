@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -29,7 +30,7 @@ SAVE_JS = """(file) => {
 SAVED_JS = "() => document.dispatchEvent(new CustomEvent('dm-saved'))"
 # Gradio's gallery gives its buttons no names
 NAMES_JS = """() => {{
-  const names = {names}, all = () => document.querySelectorAll('#dm-examples button.gallery-item');
+  const names = {names}, all = () => document.querySelectorAll('{place} button.gallery-item');
   const wait = setInterval(() => {{
     if (all().length < names.length) return;
     clearInterval(wait);
@@ -40,6 +41,13 @@ NAMES_JS = """() => {{
 STORAGE_KEY = "dynamask-ui-v1"
 STORAGE_SECRET = "dynamask-ui-v1"  # noqa: S105
 EDGES_JS = "(on) => { document.querySelector('#dm-detail').classList.toggle('edges', on) }"
+
+
+def name_examples(demo: gr.Blocks, place: str, paths: list[Path]) -> None:
+    """Give the buttons of a gallery of examples the names of their files, for those who listen."""
+    names = json.dumps([path.stem.replace("_", " ") for path in paths])
+    script = NAMES_JS.format(names=names, place=place)
+    demo.load(None, None, None, js=script, api_visibility="private")
 
 
 class InspectTab(Handlers):
@@ -222,8 +230,7 @@ class InspectTab(Handlers):
             control.input(self.on_prefer, asked, self.kept, **now)
         asked = [self.kept, self.policy, self.threshold]
         self.viewer.prefer(self.on_look, asked, [self.kept, self.look], **now)
-        names = json.dumps([path.stem.replace("_", " ") for path in self.example_paths])
-        demo.load(None, None, None, js=NAMES_JS.format(names=names), api_visibility="private")
+        name_examples(demo, "#dm-examples", self.example_paths)
 
     def _wire_events(
         self, controls: list[Any], drawn: list[Any], opened: list[Any], extras: list[Any]

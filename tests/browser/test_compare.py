@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -197,3 +198,10 @@ def test_layout(open_page: Callable[..., Page], astronaut: Path, width: int, the
     for name in ("compare-marks", "compare-out", "compare-new"):
         button = page.get_by_test_id(name).bounding_box()
         assert button["x"] >= 0 and button["x"] + button["width"] <= width, name
+
+
+def test_examples_have_names(page: Page) -> None:
+    buttons = page.locator("#dm-compare-examples button.gallery-item")
+    expect(buttons.first).to_be_visible()
+    for button in buttons.all():
+        expect(button).to_have_attribute("aria-label", re.compile("^Example: "))
