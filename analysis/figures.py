@@ -7,6 +7,7 @@ Nothing here needs plotly: the page and the report bring plotly.js.
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from dynamask.palette import GRID_COLOURS, GRID_DASHES, halo
 
 Figure = dict[str, Any]
 
+NOTHING_CHARACTERS = 32  # of a line in an empty plot; 300 px wide at 15 px
 AREA_TITLE = "mask area (px², log scale)"
 THEMES = {
     "light": {"ink": "#27272a", "soft": "#d4d4d8", "paper": "#ffffff", "accent": "#4f46e5"},
@@ -85,9 +87,10 @@ def frame(
 
 
 def nothing(words: str) -> dict:
-    """An annotation in the middle of an empty plot."""
+    """An annotation in the middle of an empty plot, in lines that a narrow plot has room for."""
     place = {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5}
-    return {"text": words, "showarrow": False, "font": {"size": 15}, **place}
+    lines = "<br>".join(textwrap.wrap(words, NOTHING_CHARACTERS, break_long_words=False))
+    return {"text": lines, "showarrow": False, "font": {"size": 15}, **place}
 
 
 def empty(title: str, words: str, theme: str = "light") -> Figure:

@@ -211,7 +211,10 @@ class DatasetHandlers(Behind):
         number = self.sequence.next()
         filters, budget = self._asked(controls)
         run = self.shelf.open(info)
-        yield {self.totals: views.totals_html(run, filters, budget)}
+        yield {
+            self.totals: views.totals_html(run, filters, budget),
+            self.bar: gr.update(label=words.FILTERS_NOW.format(filters=filters.words())),
+        }
         for name in views.GROUPS[group]:
             figure = views.draw(run, filters, budget, (name,))[name]
             yield {self.plots[name]: {"figure": figure, "seq": number}}
@@ -233,6 +236,7 @@ class DatasetHandlers(Behind):
         return {
             **dict.fromkeys(self.plots.values()),
             self.totals: "",
+            self.bar: gr.update(label=words.FILTERS),
             self.policy_table: "",
             self.ap_table: "",
             self.report: gr.update(interactive=False),

@@ -152,9 +152,14 @@ def viewer_value(
         "select": select,
         "summary": text.objects(len(instances)),
         "cost": cost_line(instances),
-        "hint": "" if len(instances) else text.NOTHING_FOUND.format(score=min_score),
+        "hint": "" if len(instances) else _hint(decoded.hidden, min_score),
         "notices": list(opened.notices),
     }
+
+
+def _hint(hidden: int, min_score: float) -> str:
+    words = text.NOTHING_VOUCHED if hidden else text.NOTHING_FOUND
+    return words.format(score=min_score)
 
 
 def cost_line(instances: Instances) -> str:

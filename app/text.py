@@ -40,6 +40,10 @@ NOTHING_FOUND = (
     "Nothing was found at a score of {score:.2f} or more. Lower the smallest score, "
     "or draw a box around an object to get its mask."
 )
+NOTHING_VOUCHED = (
+    "Nothing that the model is good at was found at a score of {score:.2f} or more. "
+    "Switch on “Show every class”, lower the smallest score, or draw a box around an object."
+)
 OBJECTS = {0: "No objects", 1: "1 object"}
 OBJECTS_MANY = "{count} objects"
 COST = "This photo: {gmac} GMAC in masks, {share} of all-112."

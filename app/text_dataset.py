@@ -23,6 +23,7 @@ RUN_IS_WORKING = "Expected a run at rest, got {name}, which is being made; stop 
 
 # -- the filter bar
 FILTERS = "Filters: they act on every plot, table and gallery"
+FILTERS_NOW = "Filters: {filters} (open to change)"
 BOXES = "Boxes"
 BOXES_CHOICES = {"gt": "ground truth", "detector": "detector"}
 ROWS_POLICY = "Policy"

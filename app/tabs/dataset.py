@@ -71,7 +71,9 @@ class DatasetTab(DatasetHandlers):
     # -- layout ----------------------------------------------------------------------------
 
     def _build_filters(self) -> None:
-        with gr.Accordion(words.FILTERS, open=True, elem_id="dm-filters"):
+        # closed, so that the plots are what is seen first; its head says what is let through
+        self.bar = gr.Accordion(words.FILTERS, open=False, elem_id="dm-filters")
+        with self.bar:
             with gr.Row(elem_classes="dm-bar"):
                 self.boxes = gr.Radio(
                     [(w, b) for b, w in words.BOXES_CHOICES.items()],
@@ -202,7 +204,7 @@ class DatasetTab(DatasetHandlers):
         known = [self.visitor, self.state]
         drawn = [
             *(*self.plots.values(), *self.drawn.values()),
-            *(self.totals, self.policy_table, self.ap_table),
+            *(self.totals, self.bar, self.policy_table, self.ap_table),
         ]
         looked = [
             *(self.behind, self.gallery, self.behind_line, self.more, self.facts),

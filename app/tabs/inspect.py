@@ -84,9 +84,9 @@ class InspectTab(Handlers):
                     photo_input="#dm-photo",
                     files=[[k, name, EXPORT_HINTS[k]] for k, name in EXPORTS.items()],
                 )
+                self._build_examples()  # before the plots: where to begin is seen at once
                 self.plots = PhotoPlots(self.session)
                 self.plots.build()
-                self._build_examples()
             with gr.Column(elem_id="dm-side", scale=1):
                 self._build_policy()
                 self._build_card()

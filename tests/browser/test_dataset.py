@@ -81,9 +81,14 @@ def test_from_a_coco_file_to_an_object_in_the_inspector(page: Page, tmp_path: Pa
     group(page, "Which grid", "share_by_class")
     names = page.locator("#dm-plot-share_by_class")
     expect(names.locator("text").filter(has_text=NASTY)).to_have_count(1, timeout=PATIENCE_MS)
-    # one filter bar over everything
+    # one filter bar over everything; closed it says in a line what is let through
+    filters = page.locator("#dm-filters")
+    expect(page.locator("#dm-f-size")).to_be_hidden()
+    expect(filters).to_contain_text("policy msm, ground-truth boxes, no crowds")
+    filters.locator("button").first.click()
     page.locator("#dm-f-size label").filter(has_text="small").first.click()
     expect(totals).to_contain_text("No object passes", timeout=PATIENCE_MS)
+    expect(filters).to_contain_text("area 0 to 1024 px²")
     page.locator("#dm-f-clear").click()
     expect(totals).to_contain_text("20 objects", timeout=PATIENCE_MS)
     page.locator("#dm-f-classes input").fill("person")
