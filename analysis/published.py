@@ -19,6 +19,8 @@ CSV_FILE = Path(__file__).resolve().parents[1] / "assets" / "published_results.c
 TEXT_COLUMNS = ("method", "backbone", "schedule")
 AP_COLUMNS = ("AP", "AP50", "AP75", "APS", "APM", "APL")
 NOT_REPRODUCED = "not reproduced"
+LABEL_AP = 0.3
+"""Labels of marks closer than this, in percent of AP, would lie on one another."""
 
 PRESET_OF = {"ResNet-50-FPN": "resnet50_fpn", "ResNet-101-FPN": "resnet101_fpn"}
 PRESET_OF["ResNeXt-101-FPN"] = "resnext101_64x4d_fpn"
@@ -77,6 +79,7 @@ def published_figure(theme: str = "light") -> Figure:
     table = read_published()
     table["group"] = table["backbone"] + ", " + table["schedule"]
     order = sorted(table["group"].unique())
+    table["place"] = _label_places(table)
     data = []
     for own, name, symbol in (
         (False, "other methods", "circle-open"),
@@ -92,7 +95,7 @@ def published_figure(theme: str = "light") -> Figure:
                 "x": rows["group"],
                 "y": rows["AP"],
                 "text": label,
-                "textposition": "middle right",
+                "textposition": rows["place"],
                 "textfont": {"size": 10},
                 "marker": {"symbol": symbol, "size": 12, "color": THEMES[theme]["accent"]},
                 "hovertext": [
@@ -105,7 +108,20 @@ def published_figure(theme: str = "light") -> Figure:
             }
         )
     xaxis = {"type": "category", "categoryorder": "array", "categoryarray": order}
+    xaxis["range"] = [-0.6, len(order) - 0.1]  # room for the labels right of the last marks
     note = "COCO test-dev, as published; n counts table rows, nothing was measured here"
     y = "mask AP (percent, COCO 0.50 to 0.95)"
     title, x = "Published mask AP", "backbone and schedule (1x is 12 epochs)"
     return frame(data, title, len(table), x, y, theme=theme, note=note, xaxis=xaxis)
+
+
+def _label_places(table: pd.DataFrame) -> pd.Series:
+    """Where each mark's label goes: right of it, or left where a label close by is on the right."""
+    places, last = {}, {}
+    for row in table.sort_values(["group", "AP"]).itertuples():
+        group, ap = row.group, row.AP
+        before, side = last.get(group, (float("-inf"), ""))
+        near = ap - before < LABEL_AP and side == "middle right"
+        places[row.Index] = "middle left" if near else "middle right"
+        last[group] = (ap, places[row.Index])
+    return pd.Series(places).reindex(table.index)

@@ -68,7 +68,8 @@ def problems_html(problems: pd.DataFrame, count: int) -> str:
         return f'<p class="dm-muted" data-testid="problems">{escape(words.PROBLEMS_NONE)}</p>'
     names = ("place", "id", "image_id", "outcome", "reason")
     body = [[_cell(row[n]) for n in names] for row in problems.to_dict("records")]
-    said = words.PROBLEMS_HINT.format(count=count, shown=len(body))
+    many = words.PROBLEMS_HINT.format(count=count, shown=len(body))
+    said = words.PROBLEMS_ONE if count == 1 else many
     return table_html(words.PROBLEMS, said, list(words.PROBLEM_HEADS), body, test="problems")
 
 

@@ -38,6 +38,7 @@ PROBLEMS_HINT = (
     "{count:,} entries were left out or repaired. The first {shown:,} are listed; the export has "
     "all."
 )
+PROBLEMS_ONE = "One entry was left out or repaired."
 PROBLEM_HEADS = ("What", "Id", "Photo id", "What became of it", "Problem")
 
 # -- comparing

@@ -72,3 +72,13 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     wrong.write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="published table"):
         read_published(wrong)
+
+
+def test_labels_of_close_marks_go_to_different_sides() -> None:
+    figure = published_figure()
+    marks = [m for t in figure["data"] for m in zip(t["x"], t["y"], t["textposition"], strict=True)]
+    for one in marks:
+        for two in marks:
+            if one is not two and one[0] == two[0] and abs(one[1] - two[1]) < 0.3:
+                assert one[2] != two[2]
+    assert figure["layout"]["xaxis"]["range"][1] > len({x for x, _, _ in marks}) - 0.5
