@@ -246,18 +246,26 @@ def pareto(
     if not known.any():
         return pd.DataFrame(columns=PARETO_COLUMNS)
     judge = _Judge(table, known, seed)
-    rows = [judge.row(f"fixed:{g}", "fixed", np.full(len(table), k)) for k, g in enumerate(GRIDS)]
-    if size_grids is not None:
-        rows.append(judge.row("size", "rule", size_grids))
-    picked = table.log_p.argmax(axis=1)
-    rows.append(judge.row("msm", "switch", picked))
-    rows.append(judge.row("oracle", "bound", np.nan_to_num(table.iou, nan=-1).argmax(axis=1)))
-    shuffled = np.random.default_rng(seed).permutation(picked)
-    rows.append(judge.row("random", "random", shuffled))
+    rows = [judge.row(*choice) for choice in choices(table, size_grids, seed)]
     low, high = table.range_gmac()
     budgets = np.linspace(low, high, steps)
     rows += judge.sweep(budgets, [table.multiplier(b).price for b in budgets])
     return pd.DataFrame(rows, columns=PARETO_COLUMNS)
+
+
+def choices(
+    table: ObjectTable, size_grids: np.ndarray | None = None, seed: int = 0
+) -> list[tuple[str, str, np.ndarray]]:
+    """Every way to choose but the budget sweep: name, kind, (M,) positions in GRIDS."""
+    picked = table.log_p.argmax(axis=1)
+    rule = [] if size_grids is None else [("size", "rule", size_grids)]
+    return [
+        *((f"fixed:{g}", "fixed", np.full(len(table), k)) for k, g in enumerate(GRIDS)),
+        *rule,
+        ("msm", "switch", picked),
+        ("oracle", "bound", np.nan_to_num(table.iou, nan=-1).argmax(axis=1)),
+        ("random", "random", np.random.default_rng(seed).permutation(picked)),
+    ]
 
 
 PARETO_COLUMNS = [

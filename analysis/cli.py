@@ -87,7 +87,7 @@ def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     export.add_argument(
         "--table",
         default="objects",
-        help="objects (default), detections, truths, photos or problems",
+        help="objects (default), detections, truths, pairs, photos or problems",
     )
     return parser
 
@@ -133,6 +133,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="who finds the boxes: own, torchvision:NAME, coco:RESULTS.json, gt:ANN.json",
     )
     add("--detector-weights", metavar="FILE", help="local weights of a torchvision detector")
+    add(
+        "--detector-grids",
+        action=argparse.BooleanOptionalAction,
+        help="compare every detection with the objects at all four grids, for AP against cost "
+        "(default: yes)",
+    )
     add("--limit", type=int, metavar="N", help="only the first N photos")
     add("--photos-per-shard", type=int, metavar="N", help="photos in one Parquet file")
     add("--name", help="what lists and reports call the run (default: the folder's name)")

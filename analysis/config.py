@@ -42,6 +42,8 @@ class RunConfig:
         device: ``auto``, ``cpu``, ``cuda`` ...
         detector: ``own`` or as ``dynamask.detectors.parse_detector`` reads it.
         detector_weights: local file for a torchvision detector.
+        detector_grids: compare every detection with the annotated objects at all four grids, from
+            which AP under any choice of grids follows (the table ``pairs``).
         limit: only the first photos; None for all.
         photos_per_shard: None lets the number of photos decide.
         name: for people; the folder's name where it is empty.
@@ -56,9 +58,15 @@ class RunConfig:
     device: str = "auto"
     detector: str = "own"
     detector_weights: str | Path | None = None
+    detector_grids: bool = True
     limit: int | None = None
     photos_per_shard: int | None = None
     name: str = ""
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether the run has the table ``pairs``."""
+        return bool(self.detector_grids and self.detector_policies)
 
     @classmethod
     def of_run(cls, path: str | Path, **changes: Any) -> RunConfig:
@@ -81,6 +89,8 @@ class RunConfig:
                 "again with python -m analysis run."
             )
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in asked.items()}
+        # runs that were begun before this option hold no such table
+        values.setdefault("detector_grids", False)
         return cls(**{**values, **changes, "out": path})
 
 
@@ -194,6 +204,8 @@ def configuration_hash(manifest: dict[str, Any], items: Sequence[Item], config: 
     parts["images"] = [item.image.id for item in items]
     kind, _, file = config.detector.partition(":")
     files = [file] if kind in ("coco", "gt") else []
+    if config.has_pairs:  # absent, not False: runs from before the option keep their hash
+        parts["detector_grids"] = True
     if config.detector_policies:
         named = [*files, *([config.detector_weights] if config.detector_weights else [])]
         parts["detector_files"] = [_sha256(Path(f)) for f in named]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import detections, errors, metrics, selection
+from analysis import budget_ap, detections, errors, metrics, selection
 from analysis import figures as draw
 from analysis import figures_ap as draw_ap
 from analysis import figures_cost as draw_cost
@@ -29,15 +29,16 @@ TABLES = ("policies", "ap", "errors", "classes", "confusion", "regret", "calibra
 FIGURES = (
     *("pareto_iou", "pareto_biou", "share_by_area", "share_by_class", "probability_by_area"),
     *("share_by_complexity", "map", "confusion", "regret_by_area", "regret_by_class"),
-    *("calibration", "ap_by_area", "error_costs"),
+    *("calibration", "pareto_ap", "pareto_boundary_ap", "ap_by_area", "error_costs"),
 )
 
 _rows, _tables, _scores, _paretos = Recent(2), Recent(2), Recent(4), Recent(8)
+_ap_paretos = Recent(4)
 
 
 def forget() -> None:
     """Drop everything kept in memory, for example after a run was resumed or deleted."""
-    for kept in (_rows, _tables, _scores, _paretos):
+    for kept in (_rows, _tables, _scores, _paretos, _ap_paretos):
         kept.clear()
 
 
@@ -145,7 +146,17 @@ def _draw(
         return draw_cost.regret(selection.regret(rows, filters, price, by), by, theme, note)
     if name == "calibration":
         return draw_cost.calibration(selection.calibration(rows, filters), theme, note)
+    if name in ("pareto_ap", "pareto_boundary_ap"):
+        return _draw_ap_pareto(name.removeprefix("pareto_"), run, filters, theme)
     return _draw_ap(name, run, filters, theme)
+
+
+def _draw_ap_pareto(quality: str, run: Queryable, filters: Filters, theme: str) -> draw.Figure:
+    table = ap_pareto(run, filters)
+    if isinstance(table, str):
+        return draw.empty(draw_cost.pareto_title(quality), table, theme)
+    note = "IoU 0.50 to 0.95, detector boxes; only the class and score filters count"
+    return draw_cost.pareto(table, quality, theme, note)
 
 
 def _draw_ap(name: str, run: Queryable, filters: Filters, theme: str) -> draw.Figure:
@@ -200,6 +211,25 @@ def pareto_table(run: Queryable, filters: Filters) -> pd.DataFrame:
         return pareto(table, size_rule_grids(run, filters, table))
 
     return _paretos.get((*_key(run), filters), make)
+
+
+def ap_pareto(
+    run: Queryable, filters: Filters, limit: int | None = LIVE_DETECTIONS
+) -> pd.DataFrame | str:
+    """AP against cost of every way to choose, see budget_ap; or a sentence why there is none."""
+    policies = detections.detection_policies(run)
+    if not policies:
+        return draw_ap.NO_DETECTIONS
+    if not budget_ap.has_pairs(run):
+        return draw_cost.NO_PAIRS
+    count = detections.count_detections(run, policies[0])
+    if limit is not None and count > limit:
+        return f"{count:,} detections are scored in the report, not on the page."
+
+    def make() -> pd.DataFrame:
+        return budget_ap.ap_pareto(budget_ap.load(run, filters))
+
+    return _ap_paretos.get((*_key(run), filters.categories, filters.score), make)
 
 
 def _here(

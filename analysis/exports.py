@@ -21,6 +21,7 @@ ORDER = {
     "objects": "image_id, annotation_id, boxes, policy",
     "detections": "image_id, detection_id, policy",
     "truths": "image_id, annotation_id",
+    "pairs": "detection_id, annotation_id",
     "photos": "image_id",
     "problems": "image_id, id, place",
 }
@@ -42,7 +43,7 @@ def export_run(path: str | Path, out: str | Path, table: str = "objects") -> int
     Args:
         path: the run folder.
         out: the file; it appears whole or not at all.
-        table: ``objects``, ``detections``, ``truths``, ``photos`` or ``problems``.
+        table: ``objects``, ``detections``, ``truths``, ``pairs``, ``photos`` or ``problems``.
 
     Returns:
         How many rows were written.

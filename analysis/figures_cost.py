@@ -11,7 +11,16 @@ from analysis.selection import AREA_BINS_PER_DECADE, calibration_error
 from dynamask.config import GRIDS
 from dynamask.palette import GRID_COLOURS
 
-_NAMES = {"iou": "mean mask IoU", "biou": "mean boundary IoU"}
+_NAMES = {
+    "iou": "mean mask IoU",
+    "biou": "mean boundary IoU",
+    "ap": "AP",
+    "boundary_ap": "boundary AP",
+}
+NO_PAIRS = (
+    "This run does not compare its detections at all grids; make it again with "
+    "python -m analysis run --detector-grids to see AP against cost."
+)
 _SYMBOLS = {"rule": "x", "switch": "star", "bound": "triangle-up-open", "random": "circle-open"}
 _WORDS = {
     "msm": "switch (msm)",
@@ -28,18 +37,19 @@ def pareto(
     note: str = "",
     here: dict | None = None,
 ) -> Figure:
-    """Mean quality against cost per object for every way to choose; see budget.pareto.
+    """Quality against cost for every way to choose; see budget.pareto and budget_ap.ap_pareto.
 
     Args:
-        table: of budget.pareto.
-        quality: ``iou`` or ``biou``.
+        table: of budget.pareto, or of budget_ap.ap_pareto for the last two qualities.
+        quality: ``iou``, ``biou``, ``ap`` or ``boundary_ap``.
         theme: ``light`` or ``dark``.
         note: one line below the title.
         here: the budget explorer's present point: ``gmac_per_roi``, ``iou``, ``biou``.
     """
-    title = f"M{_NAMES[quality][1:]} against cost"
+    title = pareto_title(quality)
+    one = _thing(quality)
     if not len(table):
-        return empty(title, "No object with a measured IoU passes the filters.", theme)
+        return empty(title, f"No {one} with a measured IoU passes the filters.", theme)
     ink = THEMES[theme]["ink"]
     sweep = table[table["kind"] == "sweep"]
     accent = THEMES[theme]["accent"]
@@ -98,16 +108,27 @@ def pareto(
                 "hoverinfo": "x+y+name",
             }
         )
-    x = "cost per object (GMAC, image branches included)"
+    x = f"cost per {one} (GMAC, image branches included)"
     y = f"{_NAMES[quality]} (0 to 1, whiskers and band: 95 %)"
     return frame(data, title, int(table["n"].iloc[0]), x, y, theme=theme, note=note)
+
+
+def pareto_title(quality: str) -> str:
+    """The figure's title without its n."""
+    name = _NAMES[quality]
+    return f"{name[0].upper()}{name[1:]} against cost"
+
+
+def _thing(quality: str) -> str:
+    return "detection" if quality.endswith("ap") else "object"
 
 
 def _hover(row: dict, quality: str) -> str:
     return (
         f"{_WORDS.get(row['name'], row['name'])}<br>{_NAMES[quality]} {row[quality]:.4f} "
         f"({row[f'{quality}_low']:.4f} to {row[f'{quality}_high']:.4f})<br>"
-        f"{row['gmac_per_roi']:.4f} GMAC per object, {row['gmac']:.4f} without image branches"
+        f"{row['gmac_per_roi']:.4f} GMAC per {_thing(quality)}, {row['gmac']:.4f} without image "
+        "branches"
     )
 
 

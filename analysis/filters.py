@@ -209,6 +209,7 @@ _TABLES = {
     "objects": "part-*",
     "detections": "detections-*",
     "truths": "truths-*",
+    "pairs": "pairs-*",
     "photos": "photos-*",
     "problems": "problems*",  # of the annotation file, and of each shard's photos
 }
@@ -217,7 +218,8 @@ _TABLES = {
 class Folder:
     """A run folder read through DuckDB: the table ``objects`` over ``part-*.parquet``.
 
-    ``detections``, ``truths``, ``photos`` and ``problems`` are there where the run has them.
+    ``detections``, ``truths``, ``pairs``, ``photos`` and ``problems`` are there where the run has
+    them.
 
     Args:
         path: the run folder, with manifest.json and at least one shard.

@@ -12,6 +12,7 @@ import numpy as np
 from analysis.clock import StageClock
 from analysis.photo import PhotoWork
 from analysis.rows import Rows, photo_row, skipped_photo
+from analysis.schema import TABLES
 from dynamask.coco_read import CocoAnnotation, CocoImage, read_photo
 from dynamask.errors import DynaMaskError
 
@@ -35,6 +36,7 @@ class Plan:
         device: ``auto``, ``cpu``, ``cuda`` ...
         detector: as ``dynamask.detectors.parse_detector`` reads it.
         detector_weights: local file for a torchvision detector.
+        detector_grids: compare every detection with the objects at all four grids.
     """
 
     images: str
@@ -46,6 +48,7 @@ class Plan:
     device: str = "auto"
     detector: str = "own"
     detector_weights: str | None = None
+    detector_grids: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,11 @@ class Meter:
         """Measure one photo.
 
         Returns:
-            Rows of the tables ``part``, ``detections``, ``truths``, ``photos`` and ``problems`` of
-            analysis.schema. A photo that cannot be used is one row in ``photos`` and
-            ``problems``.
+            Rows of every table of analysis.schema. A photo that cannot be used is one row in
+            ``photos`` and ``problems``.
         """
         started = time.perf_counter()
-        rows: Rows = {"part": [], "detections": [], "truths": [], "photos": [], "problems": []}
+        rows: Rows = {table: [] for table in TABLES}
         try:
             pixels = read_photo(self.plan.images, item.image)
             with StageClock(self.predictor) as clock:

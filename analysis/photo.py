@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from analysis.measure import Item, Meter
     from dynamask.types import Scene, Selection
 
+_PAIR = tuple(f"{prefix}{g}" for prefix in ("iou", "rim") for g in GRIDS)
 MATCH_IOU = 0.5
 """Least IoU of a detection's box with an object's for the two to belong together."""
 IDS_PER_PHOTO = 100_000
@@ -61,7 +62,7 @@ class PhotoWork:
     """The work on one photo.
 
     Attributes:
-        rows: of the tables ``part``, ``detections``, ``truths`` and ``problems``.
+        rows: of the tables ``part``, ``detections``, ``truths``, ``pairs`` and ``problems``.
         found: number of detections of classes of the set.
         encode_ms: time of backbone, FPN and detector.
     """
@@ -76,7 +77,9 @@ class PhotoWork:
         self.rims = [mask_boundary(m, self.distance) for m in self.masks]
         self.outlines = [outline(m) for m in self.masks]
         self.matches: dict[int, Match] = {}
-        self.rows: Rows = {"part": [], "detections": [], "truths": [], "problems": []}
+        self.rows: Rows = {
+            table: [] for table in ("part", "detections", "truths", "pairs", "problems")
+        }
         self.found, self.encode_ms = 0, 0.0
 
     def measure(self) -> None:
@@ -104,6 +107,8 @@ class PhotoWork:
             self.found = len(scene)
             self.matches = self._match(scene)
             verdicts = {p: self._detections(scene, p, rles) for p in plan.detector_policies}
+            if plan.detector_grids:
+                self._pairs(scene, rles)
             given = self._with_boxes(scene)
         everyone = list(range(len(self.objects)))
         again = self.clock.switch * 1e3 / max(1, len(given)) if verdicts else switch_ms
@@ -236,10 +241,7 @@ class PhotoWork:
                     "gmac": float(instances.selection.gmac[row]),
                 }
             )
-        truths = [
-            Truth(a.id, self.image.id, a.category_id, _bytes(rle), a.area, a.bbox, a.crowd)
-            for a, rle in zip(self.objects, truth_rles, strict=True)
-        ]
+        truths = self._truths(truth_rles)
         verdicts = classify(overlaps(truths, founds, [self.image.id]))
         judged = {int(v.id): v for v in verdicts.detections.itertuples()}
         for row in rows:
@@ -252,6 +254,50 @@ class PhotoWork:
         self.rows["detections"] += rows
         named = verdicts.objects
         return dict(zip(named["annotation_id"].tolist(), named["error"].tolist(), strict=True))
+
+    def _truths(self, rles: list[dict]) -> list[Truth]:
+        return [
+            Truth(a.id, self.image.id, a.category_id, _bytes(rle), a.area, a.bbox, a.crowd)
+            for a, rle in zip(self.objects, rles, strict=True)
+        ]
+
+    def _pairs(self, scene: Scene, truth_rles: list[dict]) -> None:
+        """Compare every detection with the objects of its class at all grids."""
+        import torch
+
+        from dynamask.paste import encode_rle, paste_mask
+        from dynamask.predictor import keep_objects
+
+        truths = self._truths(truth_rles)
+        present = {t.category_id for t in truths}
+        category = [(self.meter.category(int(label)) or (0, ""))[0] for label in scene.labels]
+        lines = [row for row, c in enumerate(category) if c in present]
+        if not lines:
+            return
+        part = keep_objects(scene, torch.tensor(lines, dtype=torch.int64))
+        logits = self.meter.predictor.decode_all_grids(part)
+        both: dict[tuple[int, int], dict[str, float]] = {}
+        for g in GRIDS:
+            founds = []
+            for place, row in enumerate(lines):
+                box = part.boxes_xyxy_px[place]
+                rle = encode_rle(paste_mask(logits[g][0][place], box, self.size))
+                score, where = float(scene.scores[row]), xywh(box.tolist())
+                number = self._detection_id(row)
+                founds.append(
+                    Found(number, self.image.id, category[row], score, _bytes(rle), where)
+                )
+            data = overlaps(truths, founds, [self.image.id])
+            for prefix, cells in (("iou", data.masks), ("rim", data.boundaries)):
+                for cell in cells:
+                    for d, t in np.argwhere(cell.iou > 0):
+                        key = (int(cell.found[d]), int(cell.truth[t]))
+                        row = both.setdefault(key, dict.fromkeys(_PAIR, 0.0))
+                        row[f"{prefix}{g}"] = float(cell.iou[d, t])
+        self.rows["pairs"] += [
+            {"detection_id": d, "annotation_id": t, **values}
+            for (d, t), values in sorted(both.items())
+        ]
 
     # -- rows ------------------------------------------------------------------------------
 

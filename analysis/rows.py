@@ -145,6 +145,7 @@ def skipped_photo(image: CocoImage, reason: str) -> Rows:
         "part": [],
         "detections": [],
         "truths": [],
+        "pairs": [],
         "photos": [photo_row(image, "skipped")],
         "problems": [problem_row("photo", image.id, image.id, "skipped", reason)],
     }

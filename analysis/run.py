@@ -160,6 +160,7 @@ class Run:
             device=config.device,
             detector=_absolute_detector(config.detector),
             detector_weights=_absolute(config.detector_weights),
+            detector_grids=config.has_pairs,
         )
         self.manifest = self._first_manifest(facts)
         if resume and (self._path / store.MANIFEST).is_file():
@@ -201,7 +202,9 @@ class Run:
         earlier = float(self.manifest.get("seconds") or 0.0)
         size, count = self._size, len(self._items)
         shards = [range(i, min(i + size, count)) for i in range(0, count, size)]
-        tables = [t for t in TABLES if t != "detections" or self.config.detector_policies]
+        left_out = set() if self.config.detector_policies else {"detections"}
+        left_out |= set() if self.config.has_pairs else {"pairs"}
+        tables = [t for t in TABLES if t not in left_out]
         folder = store.RunFolder(self._path, shards, tables)
         folder.recover()
         folder.write_problems(self.dataset.problems)
@@ -279,6 +282,7 @@ class Run:
             "device": config.device,
             "detector": config.detector,
             "detector_weights": _text(config.detector_weights),
+            "detector_grids": config.detector_grids,
             "limit": config.limit,
             "photos_per_shard": config.photos_per_shard,
             "name": config.name,
@@ -292,6 +296,7 @@ class Run:
             "policies": list(config.policies),
             "detector_policies": list(config.detector_policies),
             "detector": config.detector if config.detector_policies else "",
+            "detector_grids": config.has_pairs,
             "annotations": Path(config.coco).name,
             "annotations_sha256": self.dataset.sha256,
             "photos": len(self._items),
@@ -309,7 +314,7 @@ class Run:
         check_version(old, str(self._path))
         if old.get("configuration_hash") != self.manifest["configuration_hash"]:
             keys = ("weights_sha256", "annotations_sha256", "policies", "detector_policies")
-            keys = (*keys, "detector", "photos", "photos_per_shard")
+            keys = (*keys, "detector", "detector_grids", "photos", "photos_per_shard")
             names = [k for k in keys if old.get(k) != self.manifest[k]] or ["configuration"]
             raise InputError(
                 f"Expected the configuration that {self._path} was begun with, got another one "

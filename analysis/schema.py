@@ -1,8 +1,8 @@
 """The columns of a run's tables, with types and units: the one truth about a run folder.
 
 ``part-*.parquet`` holds OBJECTS, one row per object, kind of box and policy; ``detections-*``,
-``truths-*``, ``photos-*`` and ``problems-*`` hold the tables named here. A reader of another
-schema version refuses a run instead of misreading it.
+``truths-*``, ``pairs-*``, ``photos-*`` and ``problems-*`` hold the tables named here. A
+reader of another schema version refuses a run instead of misreading it.
 """
 
 from __future__ import annotations
@@ -114,6 +114,20 @@ DETECTIONS: tuple[Column, ...] = (
     Column("error", "string", "", "what is wrong with it; empty where it is right"),
 )
 
+PAIRS: tuple[Column, ...] = (
+    Column("detection_id", "int64", "", "as in detections"),
+    Column("annotation_id", "int64", "", "an object of its photo and class, as in truths"),
+    *(
+        Column(f"{prefix}{g}", "double", "0 to 1", f"{words} at grid {g}")
+        for prefix, words in (
+            ("iou", "mask IoU (with a crowd: the detection's part that lies on it)"),
+            ("rim", "the smaller of mask IoU and boundary IoU"),
+        )
+        for g in GRIDS
+    ),
+)
+"""Pairs that overlap at no grid are left out."""
+
 TRUTHS: tuple[Column, ...] = (
     Column("annotation_id", "int64", "", "as in the annotation file"),
     *_PHOTO,
@@ -147,6 +161,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "part": OBJECTS,
     "detections": DETECTIONS,
     "truths": TRUTHS,
+    "pairs": PAIRS,
     "photos": PHOTOS,
     "problems": PROBLEMS,
 }

@@ -21,7 +21,7 @@ GROUPS = {
         *("share_by_area", "probability_by_area", "share_by_class"),
         *("share_by_complexity", "map"),
     ),
-    "cost": ("pareto_iou", "pareto_biou"),
+    "cost": ("pareto_iou", "pareto_biou", "pareto_ap", "pareto_boundary_ap"),
     "oracle": ("confusion", "calibration", "regret_by_area", "regret_by_class"),
     "ap": ("ap_by_area", "error_costs"),
 }

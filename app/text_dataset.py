@@ -103,6 +103,14 @@ HINTS = {
         "The same with boundary IoU, which counts only a narrow band along the outline, where fine "
         "grids differ most."
     ),
+    "pareto_ap": (
+        "The same in COCO's AP at the detector's boxes: it counts a mask only above an IoU of 0.5 "
+        "to 0.95, and a detection that finds nothing costs as much as one that does."
+    ),
+    "pareto_boundary_ap": (
+        "AP where the boundary must fit as well: look whether coarse grids fall further behind "
+        "than in the plot of AP."
+    ),
     "confusion": (
         "Look at the diagonal: there the switch took the best grid; to the left of it it was too "
         "coarse, to the right finer than was of use."

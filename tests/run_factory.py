@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from pycocotools import mask as mask_api
 
-from analysis.metrics import Found, Truth
+from analysis.metrics import Found, Truth, overlaps
+from dynamask.config import GRIDS
 
 HEIGHT, WIDTH = 120, 160
 CLASSES = (1, 3, 18)
@@ -94,8 +96,13 @@ def invent_detections(
     return truths, founds
 
 
-def write_detections(run: Path, truths: list[Truth], founds: list[Found], policy: str) -> None:
-    """Add the tables of detections and annotated masks to a run folder."""
+def write_detections(
+    run: Path, truths: list[Truth], founds: list[Found], policy: str, grids: bool = False
+) -> None:
+    """Add the tables of detections and annotated masks to a run folder.
+
+    With ``grids`` also the masks of the four fixed policies, and the table ``pairs``.
+    """
 
     def row(value: Truth | Found) -> dict:
         names = ("box_x", "box_y", "box_w", "box_h")
@@ -111,6 +118,48 @@ def write_detections(run: Path, truths: list[Truth], founds: list[Found], policy
     pd.DataFrame(
         [{**row(t), "annotation_id": t.id, "crowd": t.crowd, "area_px2": t.area} for t in truths]
     ).to_parquet(run / "truths-00000.parquet")
+    by_policy = {policy: founds}
+    if grids:
+        by_policy |= {f"fixed:{g}": at_grid(founds, g) for g in GRIDS}
+        write_pairs(run, truths, founds)
+    p = np.random.default_rng(len(founds)).dirichlet(np.ones(4), len(founds))
     pd.DataFrame(
-        [{**row(d), "detection_id": d.id, "policy": policy, "score": d.score} for d in founds]
+        [
+            {
+                **row(d),
+                "detection_id": d.id,
+                "policy": name,
+                "score": d.score,
+                **{f"p{g}": float(v) for g, v in zip(GRIDS, values, strict=True)},
+            }
+            for name, group in by_policy.items()
+            for d, values in zip(group, p, strict=True)
+        ]
     ).to_parquet(run / "detections-00000.parquet")
+
+
+def at_grid(founds: list[Found], grid: int) -> list[Found]:
+    """The same detections with masks in blocks of 8 px (grid 14) down to 1 px (grid 112)."""
+    side = 112 // grid
+
+    def blocky(mask: np.ndarray) -> np.ndarray:
+        parts = mask.reshape(HEIGHT // side, side, WIDTH // side, side).mean(axis=(1, 3))
+        return np.kron(parts >= 0.5, np.ones((side, side), bool))
+
+    return [replace(d, rle=encode(blocky(mask_api.decode(d.rle)))) for d in founds]
+
+
+def write_pairs(run: Path, truths: list[Truth], founds: list[Found]) -> None:
+    """Add the table of overlaps at every grid to a run folder."""
+    both: dict[tuple[int, int], dict[str, float]] = {}
+    names = [f"{prefix}{g}" for prefix in ("iou", "rim") for g in GRIDS]
+    for g in GRIDS:
+        data = overlaps(truths, at_grid(founds, g))
+        for prefix, cells in (("iou", data.masks), ("rim", data.boundaries)):
+            for cell in cells:
+                for d, t in np.argwhere(cell.iou > 0):
+                    key = (int(cell.found[d]), int(cell.truth[t]))
+                    both.setdefault(key, dict.fromkeys(names, 0.0))[f"{prefix}{g}"] = cell.iou[d, t]
+    pd.DataFrame(
+        [{"detection_id": d, "annotation_id": t, **v} for (d, t), v in both.items()]
+    ).to_parquet(run / "pairs-00000.parquet")

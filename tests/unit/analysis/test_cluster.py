@@ -14,6 +14,7 @@ from run_compare import assert_same_run, tables
 
 from analysis import cluster, measure
 from analysis.run import RunConfig, run_dataset
+from analysis.schema import TABLES
 from dynamask.errors import InputError
 
 
@@ -91,7 +92,7 @@ class Crashing:
     def __call__(self, item: measure.Item) -> dict[str, list]:
         if item.position == 2:
             os.kill(os.getpid(), self.ending)
-        rows: dict[str, list] = {k: [] for k in ("part", "detections", "truths", "problems")}
+        rows: dict[str, list] = {k: [] for k in TABLES}
         return {**rows, "photos": [measure.photo_row(item.image, "done")]}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from run_factory import invent_detections, write_detections
+from run_factory import invent_detections, write_detections, write_pairs
 
 from analysis import dashboards, selection
 from analysis.figures import THEMES, plain
@@ -23,7 +23,9 @@ from dynamask.palette import GRID_COLOURS
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = write_run(tmp_path_factory.mktemp("run"), 1500, 80, seed=8)
-    write_detections(path, *invent_detections(photos=12, seed=3), policy="msm")
+    invented = invent_detections(photos=12, seed=3)
+    write_detections(path, *invented, policy="msm")
+    write_pairs(path, *invented)
     return path
 
 

@@ -200,6 +200,45 @@ def test_verdicts_of_photos_are_those_of_the_whole_set(whole: Path) -> None:
         assert set(rows.loc[[verdict.annotation_id], "error"]) == {verdict.error}
 
 
+def test_pairs_are_the_overlaps_of_the_stored_masks(whole: Path) -> None:
+    """At the grid that the policy chose, from the two masks as they are stored."""
+    from analysis import detections
+
+    every = tables(whole)
+    pairs = every["pairs"].set_index(["detection_id", "annotation_id"])
+    grids = every["detections"].set_index("detection_id")["grid"]
+    data = detections.load(store.open_run(whole), "msm")
+    seen = 0
+    for prefix, cells in (("iou", data.masks), ("rim", data.boundaries)):
+        for cell in cells:
+            for (d, t), overlap in np.ndenumerate(cell.iou):
+                key = (cell.found[d], cell.truth[t])
+                grid = grids[cell.found[d]]
+                stored = pairs.loc[key, f"{prefix}{grid}"] if key in pairs.index else 0.0
+                assert stored == pytest.approx(overlap, abs=2e-3)
+                seen += overlap > 0
+    assert seen > 10
+    assert (pairs.filter(regex="iou").max(axis=1) > 0).all()
+
+
+def test_without_grids_there_are_no_pairs(
+    config: RunConfig, tiny_predictor: Predictor, whole: Path
+) -> None:
+    config = replace(config, detector_grids=False)
+    assert run_dataset(config, predictor=tiny_predictor).state == "done"
+    every = tables(Path(config.out))
+    assert "pairs" not in every and len(every["detections"])
+    manifest = json.loads((whole / "manifest.json").read_text())
+    mine = json.loads((Path(config.out) / "manifest.json").read_text())
+    assert mine["configuration_hash"] != manifest["configuration_hash"]
+    # a run from before the option says nothing about it, and is resumed without the table
+    del mine["asked"]["detector_grids"]
+    (Path(config.out) / "manifest.json").write_text(json.dumps(mine))
+    again = RunConfig.of_run(config.out)
+    assert not again.detector_grids
+    Run(again, resume=True, predictor=tiny_predictor)
+
+
 def test_tables_have_the_schema(whole: Path) -> None:
     import pyarrow.parquet as pq
 

@@ -175,6 +175,17 @@ def test_ap_is_pycocotools_own(coco: COCO, run: Folder) -> None:
         assert row[name] == pytest.approx(expected, abs=1e-6), name
 
 
+def test_ap_against_cost_has_the_switchs_own_ap(run: Folder) -> None:
+    """The mixture of the switch's grids against the masks that were decoded under it."""
+    table = dashboards.ap_pareto(run, Filters())
+    mixed, row = table.set_index("name").loc["msm"], dashboards.ap_table(run, Filters())
+    row = row.set_index("policy").loc["msm"]
+    assert mixed["ap"] == pytest.approx(row["AP"], abs=1e-6)
+    assert mixed["boundary_ap"] == pytest.approx(row["boundary_AP"], abs=1e-6)
+    found = parquet("detections")
+    assert mixed["n"] == len(found) and mixed["gmac"] == pytest.approx(found["gmac"].mean())
+
+
 def test_detections_are_those_that_evaluate_scored(run: Folder) -> None:
     measured = json.loads((WEIGHTS / "val_detector.json").read_text())
     row = dashboards.ap_table(run, Filters()).set_index("policy").loc["msm"]
