@@ -88,7 +88,8 @@ def tiny_coco(
     height, width = size
     folder = tmp_path / name
     folder.mkdir(parents=True)
-    data: dict[str, Any] = {"images": [], "annotations": [], "categories": CATEGORIES}
+    data: dict[str, Any] = {"images": [], "annotations": []}
+    data["categories"] = [dict(c) for c in CATEGORIES]  # tests change what they are given
     for image_id in range(1, photos + 1):
         image, polygons = draw_shapes(rng, height, width, objects)
         file_name = f"{image_id:012d}.png"
