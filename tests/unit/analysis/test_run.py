@@ -15,7 +15,7 @@ from factories import TinyCoco, tiny_coco
 from run_compare import assert_same_run, tables
 
 from analysis import store
-from analysis.run import Run, RunConfig, run_dataset, shard_size
+from analysis.run import Run, RunConfig, run_dataset
 from analysis.schema import SCHEMA_VERSION, TABLES, arrow_schema
 from dynamask.config import GRIDS
 from dynamask.errors import DataError, InputError, PolicyError
@@ -418,7 +418,3 @@ def test_a_full_disk_is_said_before_the_work(
 
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**6))
     assert "free disk" in refused(config, tiny_predictor)
-
-
-def test_shards_follow_from_the_number_of_photos() -> None:
-    assert [shard_size(n) for n in (1, 60, 126, 5000, 118_287)] == [8, 8, 16, 500, 500]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis import store
+from analysis.run import shard_size
 from analysis.synthetic import write_run
 from dynamask.errors import DataError, InputError
 
@@ -56,3 +57,7 @@ def test_writes_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(InputError, match="No space left"):
         store.write_whole(target, b"new")
     assert target.read_bytes() == b"old"
+
+
+def test_shards_follow_from_the_number_of_photos() -> None:
+    assert [shard_size(n) for n in (1, 60, 126, 5000, 118_287)] == [8, 8, 16, 500, 500]
