@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from functools import wraps
 from html import escape
 from typing import Any
@@ -39,13 +40,19 @@ def sentences(
     return wrapped
 
 
-def streaming(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """As :func:`sentences`, for a listener that yields several answers."""
+def streaming(handler: Callable[..., Generator[Any, None, None]]) -> Callable[..., Iterator[Any]]:
+    """As :func:`sentences`, for a listener that yields several answers, or none."""
 
     @wraps(handler)
     def wrapped(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        silent = True
         try:
-            yield from handler(*args, **kwargs)
+            with closing(handler(*args, **kwargs)) as answers:
+                for answer in answers:
+                    silent = False
+                    yield answer
+            if silent:  # Gradio would send null to every output, states among them
+                yield gr.skip()
         except DynaMaskError as error:
             raise gr.Error(escape(str(error)), title="", print_exception=False) from None
         except Exception:
