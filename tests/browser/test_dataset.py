@@ -108,8 +108,10 @@ def test_from_a_coco_file_to_an_object_in_the_inspector(page: Page, tmp_path: Pa
     viewer = page.locator("[data-testid=mask-viewer][data-ready=true]")
     expect(viewer).to_be_visible(timeout=PATIENCE_MS)
     expect(page.locator("#dm-detail")).to_contain_text("person", timeout=PATIENCE_MS)
-    # the report
+    # the report, of all classes again
     page.get_by_role("tab", name="Dataset", exact=True).click()
+    page.locator("#dm-f-clear").click()
+    expect(totals).to_contain_text("20 objects", timeout=PATIENCE_MS)
     with page.expect_download(timeout=PATIENCE_MS) as info:
         page.locator("#dm-report").click()
     info.value.save_as(tmp_path / "report.html")
