@@ -54,7 +54,7 @@ BUDGET_ON = "Choose grids under a budget"
 BUDGET = "Mean cost per object, GMAC"
 BUDGET_INFO = (
     "Every object of the set is given a new grid at this mean cost, from its stored probabilities; "
-    "no model runs. All plots follow."
+    "no model runs. All plots follow but those of AP and errors, which need masks as decoded."
 )
 BUDGET_NONE = "This run stores no probabilities for these rows, so no budget can be tried."
 
