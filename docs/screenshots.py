@@ -17,7 +17,11 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "assets" / "screenshots"
 PHOTO = ROOT / "assets" / "examples" / "astronaut.jpg"
-VIEWS = {"light": (1280, 900, "light"), "dark": (1280, 900, "dark"), "narrow": (390, 1400, "light")}
+VIEWS = {
+    "light": (1280, 1180, "light"),
+    "dark": (1280, 1180, "dark"),
+    "narrow": (390, 1400, "light"),
+}
 JPEG = {"quality": 82, "optimize": True}  # below 300 kB each
 SETTLE_MS = 1500  # the picture fades in, the card follows
 
@@ -103,6 +107,7 @@ def main(url: str, photo: Path) -> None:
         )
         for name, (width, height, scheme) in VIEWS.items():
             page = opened(browser, url, (width, height), scheme, photo)
+            page.evaluate("scrollTo(0, 0)")
             picture(page, f"inspect-{name}.png")
             page.context.close()
         guide(browser, url)
