@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 PATIENCE_MS = 60_000
@@ -57,6 +58,18 @@ def draw(page: Page, start: tuple[float, float], end: tuple[float, float]) -> No
 
 def overflow(page: Page) -> int:
     return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def serious(page: Page) -> None:
+    """axe-core, from the installed package, on what is shown now."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    bad = [
+        (v["id"], node["target"], node.get("failureSummary"))
+        for v in found
+        if v["impact"] in ("serious", "critical")
+        for node in v["nodes"]
+    ]
+    assert not bad
 
 
 CONTRASTS = """() => {

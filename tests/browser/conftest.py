@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import skimage.data
+from looks import LOOKS, keep_picture
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serving import serving
@@ -78,5 +80,17 @@ def open_page(server: str, browser: Browser) -> Iterator[Callable[..., Page]]:
 
 
 @pytest.fixture
-def page(open_page: Callable[..., Page]) -> Page:
-    return open_page()
+def look() -> str:
+    """Of looks.LOOKS; tests marked ``every_look`` run once in each."""
+    return "light"
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page], look: str) -> Page:
+    return open_page(*LOOKS[look])
+
+
+@pytest.fixture
+def picture(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """``picture(page, "what it shows")``, see looks.keep_picture."""
+    return partial(keep_picture, request.node.name)

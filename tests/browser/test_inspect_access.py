@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from page_helpers import analyse, draw, overflow, point_of, viewer, visible_row
+from page_helpers import analyse, draw, overflow, point_of, serious, viewer, visible_row
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -67,18 +66,6 @@ def test_axe_finds_nothing_serious(
     page.wait_for_timeout(600)  # colours fade
     serious(page)
     assert overflow(page) <= 0
-
-
-def serious(page: Page) -> None:
-    """axe-core, from the installed package, on what is shown now."""
-    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    bad = [
-        (v["id"], node["target"], node.get("failureSummary"))
-        for v in found
-        if v["impact"] in ("serious", "critical")
-        for node in v["nodes"]
-    ]
-    assert not bad
 
 
 def test_a_phone_can_do_it_too(open_page: Callable[..., Page], astronaut: Path) -> None:
