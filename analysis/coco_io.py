@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.coco_names import find_files, plain_name
+from analysis.coco_names import Photos, photo_size, plain_name
 from analysis.coco_repair import REACH_PX, Repair, repair_annotation, text_number, whole
 from analysis.rows import Row, problem_row
 from dynamask.coco_read import (
@@ -96,20 +96,20 @@ def read_dataset(
             )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    reader = _Reader(path)
+    reader = _Reader(path, None if images_dir is None else Path(images_dir))
     reader.read_categories(data)
     reader.read_images(data["images"])
     reader.read_annotations(data["annotations"])
-    if images_dir is not None:
-        reader.find_photos(Path(images_dir))
+    reader.find_photos()
     return reader.dataset(digest)
 
 
 class _Reader:
     """Collects what is usable, and the report."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, folder: Path | None) -> None:
+        self.path, self.folder = path, folder
+        self.photos = None if folder is None else Photos.in_folder(folder)
         self.problems: list[Row] = []
         self.categories: dict[int, str] = {}
         self.images: dict[int, CocoImage] = {}
@@ -174,16 +174,23 @@ class _Reader:
         """Add an image; why it cannot be, or nothing."""
         if number in self.images:
             return "has an id that is used before"
+        name = plain_name(entry)
+        if name is None:
+            return "has neither a usable file_name nor a coco_url"
         width, height = whole(entry.get("width")), whole(entry.get("height"))
+        if entry.get("width") in (None, 0) and entry.get("height") in (None, 0):
+            # so Label Studio and Datumaro write photos that they could not open
+            size = self._measured_size(name)
+            if size is not None:
+                width, height = size
+                said = f"has no size; its photo has {width} x {height} px"
+                self.report("image", number, number, "kept", said)
         if width is None or height is None:
             return "has no whole numbers as width and height"
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
             return f"has a side that is not 1 to {MAX_SIDE} px"
         if width * height > MAX_PIXELS:
             return f"claims more than {MAX_PIXELS // 10**6} megapixels"
-        name = plain_name(entry)
-        if name is None:
-            return "has neither a usable file_name nor a coco_url"
         if any(text_number(entry.get(k)) for k in ("id", "width", "height")):
             self.report("image", number, number, "kept", "has numbers as text")
         self.images[number] = CocoImage(number, name, width, height)
@@ -191,6 +198,11 @@ class _Reader:
         if isinstance(absent, list):
             self.named[number] = tuple(i for i in map(whole, absent) if i is not None)
         return ""
+
+    def _measured_size(self, name: str) -> tuple[int, int] | None:
+        if self.folder is None or self.photos is None:
+            return None
+        return photo_size(self.folder, self.photos, name)
 
     # -- annotations -----------------------------------------------------------------------
 
@@ -260,8 +272,10 @@ class _Reader:
 
     # -- photos ----------------------------------------------------------------------------
 
-    def find_photos(self, folder: Path) -> None:
-        found = find_files(folder, {i: image.file_name for i, image in self.images.items()})
+    def find_photos(self) -> None:
+        if self.photos is None:
+            return
+        found = self.photos.find({i: image.file_name for i, image in self.images.items()})
         for number, name in found.items():
             self.images[number] = replace(self.images[number], file_name=name)
         if found:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from PIL import Image, UnidentifiedImageError
+
 MAX_PATH, MAX_PART = 1024, 255
 """Longest path and part of a path in bytes that file systems take."""
+MAX_LISTED = 500_000
+"""Files of a photo folder that are listed to find photos by their last name alone."""
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")
 _SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*://[^/]*/")
+_SERVED = re.compile(r"(?:^|/)data/local-files/?\?d=(.+)$")
 
 
 def plain_name(entry: Mapping[str, Any]) -> str | None:
     """The path of a photo relative to the photo folder, with ``/`` between its parts.
 
     LVIS has no ``file_name`` but a ``coco_url`` that ends in ``train2017/000000391895.jpg``; some
-    exports have an address, an absolute path or backslashes as ``file_name``.
+    exports have an address, an absolute path or backslashes as ``file_name``. Label Studio calls
+    photos that it served from a folder ``/data/local-files/?d=FOLDER/NAME``.
 
     Returns:
         None where there is no usable name.
@@ -32,41 +41,121 @@ def plain_name(entry: Mapping[str, Any]) -> str | None:
     return None
 
 
-def find_files(folder: Path, names: Mapping[int, str]) -> dict[int, str]:
-    """Image id to the path it really has, for photos that are not where their name says.
+class Photos:
+    """The photos that there are, and which of them a name means.
 
-    Looked for are the name without its first folders (LVIS's ``val2017/``, Cityscapes'
-    ``leftImg8bit/val/``, Label Studio's ``upload/3/``) and without Label Studio's prefix of eight
-    hexadecimal digits. Two photos never get one file: those stay as they are named.
+    Args:
+        there: whether a path, relative and with ``/``, is a photo.
+        listed: all paths; only asked for where a name is nowhere.
     """
-    found: dict[int, str] = {}
-    for number, name in names.items():
-        if _is_file(folder, name):
-            continue
-        for candidate in _candidates(name):
-            if _is_file(folder, candidate):
-                found[number] = candidate
-                break
-    used: dict[str, int] = {}
-    for name in found.values():
-        used[name] = used.get(name, 0) + 1
-    taken = {n for i, n in names.items() if i not in found}
-    return {i: n for i, n in found.items() if used[n] == 1 and n not in taken}
+
+    def __init__(self, there: Callable[[str], bool], listed: Callable[[], Iterable[str]]) -> None:
+        self._there, self._listed = there, listed
+        self._index: dict[str, list[str]] | None = None
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> Photos:
+        """The files below a folder."""
+        return cls(lambda name: _is_file(folder, name), lambda: _walk(folder))
+
+    @classmethod
+    def among(cls, paths: Iterable[str]) -> Photos:
+        """The members of an archive."""
+        known = set(paths)
+        return cls(known.__contains__, lambda: known)
+
+    def find(self, names: Mapping[int, str]) -> dict[int, str]:
+        """Image id to the path it really has, for photos that are not where their name says.
+
+        Looked for are the name without its first folders (LVIS's ``val2017/``, Cityscapes'
+        ``leftImg8bit/val/``, Label Studio's ``upload/3/``), with its percent signs decoded,
+        without Label Studio's prefix of eight hexadecimal digits, and at last any one photo of
+        that name in a folder below (Detectron's Cityscapes). Two photos never get one file:
+        those stay as they are named.
+        """
+        found = {}
+        bases = Counter(name.rsplit("/", 1)[-1] for name in names.values())
+        for number, name in names.items():
+            if self._there(name):
+                continue
+            place = self.one(name, alone=bases[name.rsplit("/", 1)[-1]] == 1)
+            if place is not None:
+                found[number] = place
+        used = Counter(found.values())
+        taken = {n for i, n in names.items() if i not in found}
+        return {i: n for i, n in found.items() if used[n] == 1 and n not in taken}
+
+    def one(self, name: str, *, alone: bool = True) -> str | None:
+        """The path that a name means; None where there is none, or more than one.
+
+        Args:
+            name: relative, with ``/``.
+            alone: no other photo has this last name, so that the last name may be enough.
+        """
+        if self._there(name):
+            return name
+        candidates = list(_candidates(name))
+        for candidate in candidates:
+            if self._there(candidate):
+                return candidate
+        index = self._bases()
+        for candidate in (name, *(candidates if alone else ())):
+            same = index.get(candidate.rsplit("/", 1)[-1], [])
+            fitting = [p for p in same if p.endswith(f"/{candidate}")]
+            if len(fitting) == 1:
+                return fitting[0]
+        return None
+
+    def _bases(self) -> dict[str, list[str]]:
+        if self._index is None:
+            self._index = {}
+            for path in self._listed():
+                self._index.setdefault(path.rsplit("/", 1)[-1], []).append(path)
+        return self._index
+
+
+def photo_size(folder: Path, photos: Photos, name: str) -> tuple[int, int] | None:
+    """(width, height) in px from the head of a photo; None where there is no such photo."""
+    place = photos.one(name)
+    if place is None or not (folder / place).resolve().is_relative_to(folder.resolve()):
+        return None
+    try:
+        with Image.open(folder / place, formats=FORMATS) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+        return None
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """Paths of all files below a folder; none where there are too many to list."""
+    found: list[str] = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        inside = PurePosixPath(Path(place).relative_to(folder).as_posix())
+        found += [str(inside / name) for name in files]
+        if len(found) > MAX_LISTED:
+            return
+    yield from found
 
 
 def _candidates(name: str) -> Iterator[str]:
-    parts = PurePosixPath(name).parts
-    for k in range(1, len(parts)):
-        yield "/".join(parts[k:])
-    bare = _UPLOAD.sub("", parts[-1])
-    if bare != parts[-1]:
-        yield from ("/".join((*parts[k:-1], bare)) for k in range(len(parts)))
+    names = [name] if (decoded := unquote(name)) == name else [name, _plain(decoded)]
+    for known in names:
+        parts = PurePosixPath(known).parts
+        if not parts:
+            continue
+        yield from ("/".join(parts[k:]) for k in range(int(known == name), len(parts)))
+        bare = _UPLOAD.sub("", parts[-1])
+        if bare != parts[-1]:
+            yield from ("/".join((*parts[k:-1], bare)) for k in range(len(parts)))
 
 
 def _plain(name: str) -> str:
     """No scheme, host, backslash, percent sign code, leading slash or way up."""
     name = name.strip().replace("\\", "/")
-    if _SCHEME.match(name):
+    if served := _SERVED.search(name):
+        name = unquote(served[1]).replace("\\", "/")
+    elif _SCHEME.match(name):
         name = unquote(_SCHEME.sub("", name).split("?")[0])
     parts = [p for p in name.split("/") if p not in ("", ".", "..")]
     if parts and re.fullmatch(r"[A-Za-z]:", parts[0]):

@@ -89,6 +89,9 @@ def repair_annotation(entry: Any, images: Mapping[int, CocoImage]) -> Repair:
     if repair.area is not None and repair.area <= 0:
         repair.area = None
     out["segmentation"] = _segmentation(entry.get("segmentation"), image, notes)
+    if out["iscrowd"] and _cvat_mask(entry):
+        out["iscrowd"] = 0
+        notes.append("is a mask of CVAT, which calls all of them crowds; taken as one object")
     out["bbox"] = _box(entry.get("bbox"), out["segmentation"], image, notes)
     return repair
 
@@ -100,6 +103,20 @@ def _crowd(value: Any, notes: list[str]) -> int:
             notes.append("has an iscrowd that is neither 0 nor 1; taken as 0")
         return 0
     return number
+
+
+def _cvat_mask(entry: Mapping[str, Any]) -> bool:
+    """Whether an annotation is a mask that was drawn with CVAT's brush.
+
+    CVAT writes COCO through Datumaro, which sets ``iscrowd`` for every mask that is not made of
+    polygons; a brush is what most CVAT masks are drawn with. Nothing else has its attribute.
+    """
+    attributes = entry.get("attributes")
+    return (
+        isinstance(entry.get("segmentation"), dict)
+        and isinstance(attributes, dict)
+        and "occluded" in attributes
+    )
 
 
 def _segmentation(value: Any, image: CocoImage, notes: list[str]) -> Any:

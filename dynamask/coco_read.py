@@ -190,13 +190,17 @@ def photo_path(folder: str | Path, image: CocoImage) -> Path:
 def read_photo(folder: str | Path, image: CocoImage) -> np.ndarray:
     """Read one photo of a set as (H, W, 3) uint8 RGB, in the frame of its annotations.
 
-    EXIF rotation is ignored on purpose: COCO's coordinates refer to the stored pixels.
+    EXIF rotation is ignored on purpose: COCO's coordinates refer to the stored pixels. Only where
+    the file has width and height the other way round it was annotated as browsers show it, turned
+    upright; so Label Studio and CVAT do.
 
     Raises:
         DataError: missing, unreadable, or of another size than the file says.
     """
     path = photo_path(folder, image)
     pixels = read_rgb(path)
+    if pixels.shape[:2] == (image.width, image.height) != (image.height, image.width):
+        pixels = read_rgb(path, upright=True)
     if pixels.shape[:2] != (image.height, image.width):
         raise DataError(
             f"Expected {path.name} at {image.width}x{image.height} px as its COCO file says, got "
@@ -205,14 +209,21 @@ def read_photo(folder: str | Path, image: CocoImage) -> np.ndarray:
     return pixels
 
 
-def read_rgb(path: Path) -> np.ndarray:
-    """Read a photo as (H, W, 3) uint8 RGB; raises DataError where that fails."""
+def read_rgb(path: Path, *, upright: bool = False) -> np.ndarray:
+    """Read a photo as (H, W, 3) uint8 RGB; raises DataError where that fails.
+
+    Args:
+        path: the file.
+        upright: turn it as its EXIF data says.
+    """
     if not path.is_file():
         raise DataError(
-            f"Expected a photo at {path}, got no such file; check the photo folder and file names."
+            f"Expected a photo {path.name} in the folder {path.parent.name}, got no such file; "
+            "check the photo folder and file names."
         )
     try:
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        turned = 0 if upright else cv2.IMREAD_IGNORE_ORIENTATION
+        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR | turned)
     except cv2.error:  # a header that claims more pixels than OpenCV allows
         pixels = None
     if pixels is None:
