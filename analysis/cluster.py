@@ -35,7 +35,11 @@ WORKER_BYTES = 1_500_000_000
 THREADS = 1
 """Of torch in every worker. Sums of several threads differ in the last bits, so one thread each is
 what makes rows equal however many workers there are; cores are used by having more workers."""
-CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+CRASHES = {
+    getattr(signal, name)
+    for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")
+    if hasattr(signal, name)  # Windows lacks one
+}
 """Ends of a worker that the photo in work is to blame for; others stop the run."""
 BLOCK_PHOTOS = 4
 """Photos that a Ray actor takes at once: few, so that what is done is soon stored."""

@@ -38,6 +38,7 @@ MAX_SIDE = 30_000
 AREA_TOLERANCE = 0.05
 """An area that is further off its mask than this is measured anew."""
 MAX_NAME = 200
+NO_SIZE = "has no whole numbers as width and height"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class Dataset:
     def skipped(self) -> int:
         """How many categories, images and annotations were left out."""
         return sum(p["outcome"] == "skipped" for p in self.problems)
+
+    @property
+    def unsized(self) -> bool:
+        """Whether photos were left out whose size could be read once they are at hand."""
+        return any(p["place"] == "image" and p["reason"] == NO_SIZE for p in self.problems)
 
 
 def read_dataset(
@@ -186,7 +192,7 @@ class _Reader:
                 said = f"has no size; its photo has {width} x {height} px"
                 self.report("image", number, number, "kept", said)
         if width is None or height is None:
-            return "has no whole numbers as width and height"
+            return NO_SIZE
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
             return f"has a side that is not 1 to {MAX_SIDE} px"
         if width * height > MAX_PIXELS:

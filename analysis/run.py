@@ -106,6 +106,7 @@ class Run:
         detector: a loaded detector that is not the model's own; only with ``predictor``.
         workers: ``local`` (processes of this machine) or ``ray`` (a Ray cluster).
         processes: how many local processes or Ray actors; None fits the machine.
+        dataset: what ``read_dataset(config.coco, config.images)`` gave, to read it only once.
 
     Attributes:
         config: as given.
@@ -128,6 +129,7 @@ class Run:
         detector: Detector | None = None,
         workers: str = "local",
         processes: int | None = None,
+        dataset: Dataset | None = None,
     ) -> None:
         if workers not in WORKERS:
             raise InputError(
@@ -139,7 +141,7 @@ class Run:
         self._path = Path(config.out)
         check_options(config, processes)
         check_place(self._path, resume)
-        self.dataset: Dataset = read_dataset(config.coco, config.images)
+        self.dataset: Dataset = dataset or read_dataset(config.coco, config.images)
         self._items = _items(self.dataset, config)
         check_photos(Path(config.images), self._items)
         self._loaded: LoadedWeights | None = None

@@ -10,7 +10,6 @@ the configuration alone, so an interrupted run and an undisturbed one write the 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import json
 import os
@@ -18,8 +17,11 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from analysis.filters import Folder
 from analysis.rows import Row, Rows
@@ -33,6 +35,8 @@ STATES = ("running", "stopped", "done")
 LAST_TABLE = "photos"
 """Written last: its shard is done where this file is there."""
 MIN_FREE_BYTES = 1_000_000_000
+PROBE_SECONDS = 2.0
+"""How long a run that is to be written to waits for those who only ask whether it is busy."""
 BUSY = (
     "Expected a run that nobody is writing to, got {path}, which another process is working on; "
     "wait for it, or stop it first."
@@ -58,7 +62,6 @@ class RunInfo:
         policies: at ground-truth boxes.
         weights: name of the weights file.
         created: when it was started, ISO 8601 in UTC.
-        size_bytes: of all its files.
         problem: one sentence; empty where the run can be read.
         manifest: everything manifest.json says.
     """
@@ -72,9 +75,13 @@ class RunInfo:
     policies: tuple[str, ...] = ()
     weights: str = ""
     created: str = ""
-    size_bytes: int = 0
     problem: str = ""
     manifest: Mapping[str, Any] | None = None
+
+    @cached_property
+    def size_bytes(self) -> int:
+        """Of all its files; counted when it is asked for, as a large run has thousands."""
+        return folder_bytes(self.path)
 
 
 def open_run(path: str | Path) -> Folder:
@@ -103,12 +110,11 @@ def list_runs(folder: str | Path) -> list[RunInfo]:
 def run_info(path: str | Path) -> RunInfo:
     """Describe one run folder; never raises for a damaged one."""
     path = Path(path)
-    size = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
     try:
         manifest = read_manifest(path)
         check_version(manifest, str(path))
     except DataError as error:
-        return RunInfo(path, path.name, "unreadable", size_bytes=size, problem=str(error))
+        return RunInfo(path, path.name, "unreadable", problem=str(error))
 
     def number(key: str) -> int:
         value = manifest.get(key)
@@ -127,9 +133,18 @@ def run_info(path: str | Path) -> RunInfo:
         policies=tuple(map(str, manifest.get("policies") or ())),
         weights=str(manifest.get("weights") or ""),
         created=str(manifest.get("created") or ""),
-        size_bytes=size,
         manifest=manifest,
     )
+
+
+def folder_bytes(path: Path) -> int:
+    """Bytes of all files below a folder; files that go meanwhile count nothing."""
+    total = 0
+    for place, _, files in os.walk(path):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
 
 
 def delete_run(path: str | Path) -> None:
@@ -176,38 +191,41 @@ def is_busy(path: Path) -> bool:
     if not (path / LOCK).is_file():
         return False
     try:
-        with locked(path):
+        with locked(path, seconds=0):
             return False
     except InputError:
         return True
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, seconds: float = PROBE_SECONDS) -> Iterator[None]:
     """Hold a run folder alone; the lock ends with the process, however that ends.
+
+    Args:
+        path: the run folder.
+        seconds: to wait for somebody who holds it.
 
     Raises:
         InputError: another process, or another thread of this one, holds it.
     """
-    lock = path / LOCK
+    # never a soft lock, which is a file that a killed process leaves behind
+    lock = FileLock(path / LOCK, timeout=seconds, fallback_to_soft=False)
     try:
-        file = open(lock, "wb")  # noqa: SIM115 - closed below, which gives the lock back
+        os.stat(path)  # a folder that is gone must not come back as one with nothing but a lock
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(BUSY.format(path=path)) from error
     except OSError as error:
         raise InputError(
             f"Expected a run folder to write to, got {path} ({error.strerror}); choose another."
         ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # somebody may have finished, and removed the file, since it was opened
-            if not os.path.samestat(os.fstat(file.fileno()), os.stat(lock)):
-                raise BlockingIOError
-        except OSError as error:
-            raise InputError(BUSY.format(path=path)) from error
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        # while it is held: those who wait for this file then see that it is gone, and make another
+        with contextlib.suppress(OSError):  # Windows keeps what is open
+            (path / LOCK).unlink()
+        lock.release()
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -223,11 +241,12 @@ def write_whole(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if os.name != "nt":  # where folders cannot be opened, and renaming is enough
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     except OSError as error:
         raise InputError(
             f"Expected to write {path.name}, which failed ({error.strerror or error}); make room, "

@@ -23,6 +23,7 @@ from app import text_dataset as words
 from app.dataset_behind import Behind
 from app.dataset_filters import FIRST, read_filters
 from app.dataset_job import Board
+from app.dataset_keep import Keeper
 from app.dataset_runs import Shelf, Shelved
 from app.guard import sentences, streaming
 from app.inspect_parts import Sequence
@@ -48,10 +49,14 @@ class DatasetHandlers(Behind):
         session: the model, for making runs.
         shelf: the runs.
         board: the run that is being made.
+        keeper: what strangers may keep here.
     """
 
-    def __init__(self, session: Session, shelf: Shelf, board: Board) -> None:
+    def __init__(
+        self, session: Session, shelf: Shelf, board: Board, keeper: Keeper | None = None
+    ) -> None:
         self.session, self.shelf, self.board = session, shelf, board
+        self.keeper = keeper or Keeper(shelf, board)
         self.sequence = Sequence()
 
     # -- choosing a run --------------------------------------------------------------------

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from app import text_dataset as words
+from app.discretion import DISCRETION
 from dynamask.errors import DynaMaskError, InputError
 
 POLL_SECONDS = 0.3  # how often a page looks
+CLAIM_SECONDS = 120.0  # a claim that is not renewed lapses; reading one photo takes 20 s at most
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +70,34 @@ class Board:
         self._owner = ""
         self._cancel = threading.Event()
         self._thread: threading.Thread | None = None
+        self._claim: object | None = None
+        self._claimed = 0.0
 
-    def start(self, name: str, owner: str, work: Work) -> None:
+    def claim(self, claim: object | None = None) -> object:
+        """Keep the model for a run whose photos are still being read; again to renew it.
+
+        Raises:
+            InputError: another run is at work, or has claimed it.
+        """
+        with self._lock:
+            self._check_free(claim)
+            self._claim, self._claimed = claim or object(), time.monotonic()
+            return self._claim
+
+    def release(self, claim: object) -> None:
+        """Give a claim up, whether it was used or not."""
+        with self._lock:
+            if self._claim is claim:
+                self._claim = None
+
+    def _check_free(self, claim: object | None) -> None:
+        if self._look is not None and self._look.at_work:
+            raise InputError(words.MAKE_BUSY.format(name=self._look.name))
+        lapsed = time.monotonic() - self._claimed > CLAIM_SECONDS
+        if self._claim is not None and self._claim is not claim and not lapsed:
+            raise InputError(words.MAKE_CLAIMED)
+
+    def start(self, name: str, owner: str, work: Work, claim: object | None = None) -> None:
         """Begin.
 
         Args:
@@ -77,13 +105,14 @@ class Board:
             owner: who may see and stop it.
             work: called with (report, cancel) in a thread of its own; ``report(done, total)`` after
                 each photo; True where the whole set is done, False where it was stopped.
+            claim: what :meth:`claim` gave; used up.
 
         Raises:
-            InputError: another one is at work.
+            InputError: another one is at work, or has claimed the model.
         """
         with self._lock:
-            if self._look is not None and self._look.at_work:
-                raise InputError(words.MAKE_BUSY.format(name=self._look.name))
+            self._check_free(claim)
+            self._claim = None
             self._look, self._owner = Look(name), owner
             self._cancel = threading.Event()
             self._thread = threading.Thread(
@@ -151,7 +180,7 @@ class Board:
             whole = work(report, cancel)
             self._end("done" if whole else "stopped")
         except DynaMaskError as error:
-            self._end("failed", str(error))
+            self._end("failed", DISCRETION.told(error))
         except Exception:
             logger.exception("unexpected error in a dataset run")
             self._end("failed", words.MAKE_FAILED)

@@ -15,14 +15,16 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path, PurePosixPath
 
-from analysis.coco_io import Dataset, read_dataset
-from analysis.config import RunConfig
+from analysis.coco_io import Dataset
+from analysis.coco_names import Photos
+from analysis.config import DEFAULT_POLICIES, RunConfig
 from analysis.run import Run
-from app import settings
+from app import settings, text
 from app import text_dataset as words
 from app.archives import PhotoZip, is_zip, shown, too_large
 from app.batch_job import MAX_ZIP_BYTES, time_left
 from app.dataset_job import Look, Report, Work
+from app.dataset_reading import DESK
 from app.dataset_runs import Shelf, Shelved, clean
 from app.dataset_views import table_html
 from app.session import Session
@@ -44,6 +46,7 @@ class Source:
         coco_uploaded: whether it must be copied.
         photos: a folder, or a zip.
         zipped: whether it is a zip.
+        policies: at the true boxes.
     """
 
     coco: Path
@@ -51,6 +54,12 @@ class Source:
     coco_uploaded: bool
     photos: Path
     zipped: bool
+    policies: tuple[str, ...] = DEFAULT_POLICIES
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the photos, where they lie somewhere already."""
+        return None if self.zipped else self.photos
 
 
 @dataclass
@@ -58,6 +67,7 @@ class Unpacked:
     """What became of a zip: photos written, and what could not be used with the reason."""
 
     written: int = 0
+    size_bytes: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -113,33 +123,78 @@ def photo_source(upload: str | None, folder: str, *, public: bool) -> tuple[Path
     return place, False
 
 
-def prepare(shelf: Shelf, source: Source, name: str, owner: str) -> Iterator[Unpacked | RunConfig]:
+def check_policies(value: object) -> tuple[str, ...]:
+    """Policies that were ticked, in the order of the page.
+
+    Raises:
+        InputError: none, or something else.
+    """
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise InputError(text.EVENT_ODD.format(what="a list of policies"))
+    if not value:
+        raise InputError(words.MAKE_NO_POLICY)
+    if not set(value) <= set(words.MAKE_POLICY_NAMES):
+        raise InputError(text.EVENT_ODD.format(what="policies of the list"))
+    return tuple(p for p in words.MAKE_POLICY_NAMES if p in value)
+
+
+def prepare(
+    shelf: Shelf,
+    source: Source,
+    dataset: Dataset,
+    name: str,
+    owner: str,
+    room: int | None = None,
+) -> Iterator[Unpacked | RunConfig]:
     """Copy what was uploaded; yields after each photo of a zip, and the configuration at last.
+
+    Args:
+        shelf: where the run goes.
+        source: where its data comes from.
+        dataset: the COCO file, read.
+        name: of the run, or "".
+        owner: whose it is.
+        room: bytes that all of it may take; None for any number.
 
     Raises:
         DataError, InputError: the data cannot be used; nothing is left behind.
     """
-    dataset = read_dataset(source.coco)
     path, home = shelf.new(name, source.coco_name)
     try:
         coco, images = source.coco.resolve(), source.photos.resolve()
         if source.coco_uploaded:
             coco = home / f"{clean(source.coco_name)}.json"
-            shutil.copyfile(source.coco, coco)
         if source.zipped:
             images = home / "photos"
+        shelf.remember(path.name, owner, coco, images)  # from now on it counts as theirs
+        if source.coco_uploaded:
+            room = _left(room, source.coco.stat().st_size)
+            shutil.copyfile(source.coco, coco)
+        if source.zipped:
             done = Unpacked()
             yield done
             for done in unpack(source.photos, dataset, images):
+                _left(room, done.size_bytes)
                 yield done
             if done.written < TOO_LITTLE:
                 raise nothing_in_zip(dataset, done)
-        shelf.remember(path.name, owner, coco, images)
-        yield RunConfig(coco=coco, images=images, out=path, name=path.name)
-    except BaseException:  # also where the page was closed meanwhile
+        yield RunConfig(
+            coco=coco, images=images, out=path, name=path.name, policies=source.policies
+        )
+    except BaseException as error:  # also where the page was closed meanwhile
         if not path.exists():
             shutil.rmtree(home, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise InputError(words.MAKE_DISK) from error
         raise
+
+
+def _left(room: int | None, size: int) -> int | None:
+    if room is None:
+        return None
+    if size > room:
+        raise InputError(words.KEEP_PHOTOS.format(most=room / 1e6))
+    return room - size
 
 
 def nothing_in_zip(dataset: Dataset, done: Unpacked) -> InputError:
@@ -158,26 +213,22 @@ def unpack(zipped: Path, dataset: Dataset, folder: Path) -> Iterator[Unpacked]:
         InputError: the zip as a whole is refused.
     """
     archive = PhotoZip(zipped, zipped.name)
-    by_path = {_parts(m.filename): m for m in archive.members}
-    by_name: dict[str, list] = {}
-    for parts, member in by_path.items():
-        by_name.setdefault(parts[-1] if parts else "", []).append(member)
+    members = {"/".join(_parts(m.filename)): m for m in archive.members}
+    names = {i.id: "/".join(_parts(i.file_name)) for i in dataset.coco.images}
+    # the zip may hold the photos with or without the folder that the file names
+    elsewhere = Photos.among(members).find(names)
     folder.mkdir(parents=True, exist_ok=True)
     done = Unpacked()
     for image in dataset.coco.images:
-        parts = _parts(image.file_name)
-        same = by_name.get(parts[-1], []) if parts else []
-        # the zip may hold the photos with or without the folder that the file names
-        member = by_path.get(parts) or (same[0] if len(same) == 1 else None)
+        member = members.get(elsewhere.get(image.id, names[image.id]))
         place = photo_place(folder, image.file_name)
         if member is None or place is None or place.exists():
             continue
         waiting = folder / f".{uuid.uuid4().hex}"
         try:
-            waiting.write_bytes(archive.read(member))
+            done.size_bytes += waiting.write_bytes(archive.read(member))
             read_upload(waiting)  # decodes within the limits of an upload, or says why not
-            place.parent.mkdir(parents=True, exist_ok=True)
-            waiting.rename(place)
+            _move(waiting, place)
             done.written += 1
         except InputError as error:
             said = str(error).replace(waiting.name, shown(image.file_name))
@@ -185,6 +236,15 @@ def unpack(zipped: Path, dataset: Dataset, folder: Path) -> Iterator[Unpacked]:
         finally:
             waiting.unlink(missing_ok=True)
         yield done
+
+
+def _move(waiting: Path, place: Path) -> None:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        waiting.rename(place)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        # one photo is called a.jpg, another a.jpg/b.jpg
+        raise InputError(words.MAKE_PHOTO_PLACE.format(name=shown(place.name))) from error
 
 
 def photo_place(folder: Path, name: str) -> Path | None:
@@ -202,19 +262,45 @@ def _parts(name: str) -> tuple[str, ...]:
     return PurePosixPath(name.replace("\\", "/")).parts
 
 
-def make_work(session: Session, config: RunConfig, *, resume: bool = False) -> Work:
-    """The work of a run, for dataset_job.Board."""
+def make_work(
+    session: Session,
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    dataset: Dataset | None = None,
+    shelf: Shelf | None = None,
+) -> Work:
+    """The work of a run, for dataset_job.Board.
+
+    Args:
+        session: the model.
+        config: of the run.
+        resume: go on with it.
+        dataset: its data where that was read with its photos in place, so that it is read once.
+        shelf: gives the name back where the run fails before there is anything to resume.
+    """
 
     def work(report: Report, cancel: threading.Event) -> bool:
-        predictor = session.predictor()
-        run = Run(config, resume=resume, predictor=predictor)
-        done = total = 0
-        for step in run.steps(cancel):
-            done, total = step.done, step.total
-            report(done, total)
+        try:
+            predictor = session.predictor()
+            data = dataset or DESK.read(Path(config.coco), Path(config.images))
+            run = Run(config, resume=resume, predictor=predictor, dataset=data)
+            done = total = 0
+            for step in run.steps(cancel):
+                done, total = step.done, step.total
+                report(done, total)
+        except BaseException:
+            if shelf is not None:
+                shelf.abandon(Path(config.out).name)
+            raise
         return done == total
 
     return work
+
+
+def reusable(source: Source, dataset: Dataset) -> Dataset | None:
+    """The data for :func:`make_work`; None where photos of a zip say more about it."""
+    return None if source.zipped and dataset.unsized else dataset
 
 
 def resume_work(session: Session, shelf: Shelf, info: Shelved) -> Work:

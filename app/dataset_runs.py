@@ -6,25 +6,29 @@ COCO file and photos are) lies beside the runs, under ``.page/NAME``, so that a 
 what the command line makes of it.
 
 On a public server a visitor is a random token that lives in the visitor's browser. Visitors see
-shipped runs and their own; without ``public`` everybody is the owner of everything.
+shipped runs and their own; without ``public`` everybody is the owner of everything. How long a
+visitor's runs stay is up to :mod:`app.dataset_keep`, which goes by the time of ``used``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.dashboards import forget
-from analysis.store import JOURNAL, MANIFEST, delete_run, open_run, run_info
+from analysis.store import JOURNAL, MANIFEST, delete_run, folder_bytes, open_run, run_info
 from app import settings
 from app import text_dataset as words
 from dynamask.errors import InputError
@@ -35,7 +39,8 @@ if TYPE_CHECKING:
 
 RUNS_ENV = "DYNAMASK_RUNS"
 SHIPPED = settings.ROOT / "assets" / "runs"
-PAGE = ".page"
+PAGE, FACTS, USED = ".page", "page.json", "used"
+USED_SECONDS = 60.0  # how exactly it is written down when a run was last looked at
 MAX_LISTED = 500
 MAX_OPEN = 6  # a run that is open keeps file handles and a few megabytes
 MAX_PAGE_BYTES = 100_000
@@ -72,6 +77,25 @@ class Shelved:
         return self.key.startswith("shipped/")
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What the page keeps beside a run.
+
+    Attributes:
+        name: of the run.
+        used: seconds since 1970 when it was last looked at.
+        owned: whether a visitor made it.
+        orphan: whether there is no run: its making was cut short, or it was deleted by hand.
+        size_bytes: of the run and of what was uploaded for it.
+    """
+
+    name: str
+    used: float
+    owned: bool
+    orphan: bool
+    size_bytes: int
+
+
 class Shelf:
     """The runs of this server; thread-safe.
 
@@ -79,6 +103,7 @@ class Shelf:
         folder: of the runs; None is the environment's or ``runs`` here.
         public: visitors are strangers to one another and to this machine.
         shipped: folder of the runs that came with the program.
+        clock: seconds since 1970.
     """
 
     def __init__(
@@ -87,11 +112,13 @@ class Shelf:
         *,
         public: bool = False,
         shipped: Path = SHIPPED,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         # whole, as it is compared with places that are written down
         self.folder = Path(folder or os.environ.get(RUNS_ENV) or "runs").expanduser().absolute()
         self.public = public
-        self._shipped = shipped
+        self._shipped, self._clock = shipped, clock
+        self._used: dict[str, float] = {}
         self._open: OrderedDict[tuple, Queryable] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -116,6 +143,8 @@ class Shelf:
             root = self.folder if place == "own" else self._shipped
             info = self._info(place, root / name)
             if info is not None and self._sees(info, owner):
+                if place == "own":
+                    self._use(name)
                 return info
         raise InputError(words.RUN_GONE.format(name=str(key)[:80]))
 
@@ -178,6 +207,7 @@ class Shelf:
                 home.mkdir(parents=True)
             except OSError as error:
                 raise InputError(words.MAKE_NO_PLACE.format(env=RUNS_ENV)) from error
+            self._use(path.name)
             return path, home
 
     def home(self, name: str) -> Path:
@@ -187,10 +217,11 @@ class Shelf:
     def remember(self, name: str, owner: str, coco: Path, images: Path, **more: Any) -> None:
         """Write down whose a run is and what it is made from, for resuming it later."""
         facts = {"owner": _hash(owner), "coco": str(coco), "images": str(images), **more}
-        place = self.home(name) / "page.json"
+        place = self.home(name) / FACTS
         part = place.with_suffix(".part")
         part.write_text(json.dumps(facts), encoding="utf-8")
         os.replace(part, place)
+        self._use(name)
 
     def delete(self, info: Shelved, owner: str = "") -> None:
         """Delete a run with the photos that were uploaded for it.
@@ -202,12 +233,60 @@ class Shelf:
             raise InputError(words.RUN_READ_ONLY.format(name=info.name))
         if not self.may_change(info, owner):
             raise InputError(words.RUN_OF_OTHERS)
+        self.remove(info.name)
+
+    def remove(self, name: str) -> None:
+        """Remove a run of ours, if it is there, and what the page keeps of it.
+
+        Raises:
+            InputError: a process is writing to it.
+        """
+        path = self.folder / name
         with self._lock:
-            for key in [k for k in self._open if k[0] == str(info.path)]:
+            for key in [k for k in self._open if k[0] == str(path)]:
                 del self._open[key]
             forget()
-            delete_run(info.path)
-        shutil.rmtree(self.home(info.name), ignore_errors=True)
+            if _is_run(path):
+                delete_run(path)
+            self._used.pop(name, None)
+        shutil.rmtree(self.home(name), ignore_errors=True)
+
+    def abandon(self, name: str) -> None:
+        """Give a name back whose run failed before there was anything to resume."""
+        path = self.folder / name
+        if (path / MANIFEST).is_file():
+            return
+        self.remove(name)
+        with contextlib.suppress(OSError):
+            path.rmdir()
+
+    # -- what is kept ----------------------------------------------------------------------
+
+    def kept(self) -> list[Kept]:
+        """What the page keeps of runs, theirs and ours."""
+        return [self._kept(home) for home in _folders(self.folder / PAGE)]
+
+    def is_owner(self, name: str, owner: str) -> bool:
+        """Whether a visitor made what is kept under a name."""
+        facts = _json(self.home(name) / FACTS) or {}
+        return bool(owner) and facts.get("owner") == _hash(owner)
+
+    def _kept(self, home: Path) -> Kept:
+        path = self.folder / home.name
+        facts = _json(home / FACTS) or {}
+        used = next((t for p in (home / USED, home) if (t := _time(p)) is not None), 0.0)
+        size = folder_bytes(home) + folder_bytes(path)
+        return Kept(home.name, used, bool(facts.get("owner")), not _is_run(path), size)
+
+    def _use(self, name: str) -> None:
+        """Write down that a run was looked at now."""
+        home, now = self.home(name), self._clock()
+        if abs(now - self._used.get(name, -1e9)) < USED_SECONDS or not home.is_dir():
+            return
+        self._used[name] = now
+        with contextlib.suppress(OSError):
+            (home / USED).touch()
+            os.utime(home / USED, (now, now))
 
     # -- parts -----------------------------------------------------------------------------
 
@@ -217,9 +296,9 @@ class Shelf:
         return bool(owner) and info.page.get("owner") == _hash(owner)
 
     def _info(self, place: str, path: Path) -> Shelved | None:
-        if not ((path / MANIFEST).is_file() or (path / JOURNAL).is_dir()):
+        if not _is_run(path):
             return None
-        page = _json(self.home(path.name) / "page.json") if place == "own" else None
+        page = _json(self.home(path.name) / FACTS) if place == "own" else None
         return Shelved(f"{place}/{path.name}", run_info(path), page or {})
 
 
@@ -238,6 +317,17 @@ def _folders(root: Path) -> list[Path]:
         return []
 
 
+def _is_run(path: Path) -> bool:
+    return (path / MANIFEST).is_file() or (path / JOURNAL).is_dir()
+
+
+def _time(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
 def _json(path: Path) -> dict[str, Any] | None:
     try:
         if path.stat().st_size > MAX_PAGE_BYTES:
@@ -250,7 +340,7 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 def _stamp(path: Path) -> int:
     try:
-        return (path / "manifest.json").stat().st_mtime_ns
+        return (path / MANIFEST).stat().st_mtime_ns
     except OSError:
         return 0
 

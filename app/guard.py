@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from app import text
+from app.discretion import DISCRETION
 from dynamask.errors import DynaMaskError
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def sentences(
         try:
             return handler(*args, **kwargs)
         except DynaMaskError as error:
-            raise gr.Error(clean(str(error)), title="", print_exception=False) from None
+            raise gr.Error(clean(DISCRETION.told(error)), title="", print_exception=False) from None
         except Exception:
             logger.exception("unexpected error in %s", handler.__name__)
             raise gr.Error(text.UNEXPECTED, title="", print_exception=False) from None
@@ -54,7 +55,9 @@ def streaming(handler: Callable[..., Generator[Any, None, None]]) -> Callable[..
             if silent:  # Gradio would send null to every output, states among them
                 yield gr.skip()
         except DynaMaskError as error:
-            raise gr.Error(escape(str(error)), title="", print_exception=False) from None
+            raise gr.Error(
+                escape(DISCRETION.told(error)), title="", print_exception=False
+            ) from None
         except Exception:
             logger.exception("unexpected error in %s", handler.__name__)
             raise gr.Error(text.UNEXPECTED, title="", print_exception=False) from None

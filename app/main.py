@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from html import escape
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio looks at it
@@ -22,7 +23,9 @@ from app import (
     text_dataset,
 )
 from app.dataset_job import Board
+from app.dataset_keep import Keeper
 from app.dataset_runs import Shelf
+from app.discretion import DISCRETION
 from app.session import Session
 from app.tabs.batch import BatchTab
 from app.tabs.compare import CompareTab
@@ -51,6 +54,12 @@ def build_app(
         public: visitors are strangers to one another and to this machine's files.
     """
     shelf, board = Shelf(public=public), Board()
+    keeper = Keeper(shelf, board)
+    if public:
+        keeper.watch()
+        DISCRETION.begin([shelf.folder, settings.ROOT, Path.cwd()])
+    else:
+        DISCRETION.end()
     with gr.Blocks(
         title=text.TITLE,
         analytics_enabled=False,
@@ -67,7 +76,7 @@ def build_app(
             with gr.Tab(text_batch.TAB_BATCH, id="batch"):
                 BatchTab(session).build(demo)
             with gr.Tab(text_dataset.TAB_DATASET, id="dataset") as tab:
-                dataset = DatasetTab(session, shelf, board)
+                dataset = DatasetTab(session, shelf, board, keeper)
                 dataset.build(demo, tab, tabs, inspector)
             with gr.Tab(text_dataset.TAB_RUNS, id="runs") as tab:
                 RunsTab(session, shelf, board).build(demo, tab, tabs, dataset)

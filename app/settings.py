@@ -24,6 +24,12 @@ STATE_SESSIONS = 200  # a session holds a key and a few boxes, not tensors
 MAX_FILE_SIZE = "200mb"  # a zip or video; app.uploads allows a photo 20 MB, and limits pixels
 DELETE_CACHE = (3600, 86_400)  # look every hour, delete uploads older than a day
 
+# -- what strangers may keep on a public server
+VISITOR_RUNS = 5
+VISITOR_RUN_BYTES = 1_500_000_000  # one zip unpacks to at most 1 GB
+ALL_RUN_BYTES = 20_000_000_000
+RUN_HOURS = 24.0  # after the last look; as long as uploads are kept
+
 # -- the picture
 DISPLAY_SIDE = 1600  # px; sharper than the column it is shown in, and small enough to send
 JPEG_QUALITY = 88

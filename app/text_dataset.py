@@ -194,9 +194,37 @@ MAKE_ZIP = "Zip of its photos"
 MAKE_FILE_PATH = "Or its path on this machine"
 MAKE_FOLDER = "Folder with its photos, on this machine"
 MAKE_LOCAL = "Photos in a folder of this machine are read where they are; a zip is unpacked."
-MAKE_PUBLIC = "Photos come as one zip; they are deleted together with the run."
+MAKE_PUBLIC = "Photos come as one zip; they are deleted together with the run. {limits}"
+KEEP_LIMITS = (
+    "You may keep {runs} runs with {gigabytes:g} GB in all; each is removed {hours:g} hours after "
+    "you last looked at it."
+)
+KEEP_RUNS = "Expected at most {most} runs of yours, got one more; delete one in the Runs tab."
+KEEP_BYTES = "Expected at most {most:g} GB of runs of yours, got more; delete one in the Runs tab."
+KEEP_PHOTOS = (
+    "Expected photos that fit into the {most:.0f} MB left for your runs, got more; zip fewer or "
+    "smaller photos, or delete a run in the Runs tab."
+)
+KEEP_FULL = "Expected room for another run on this server, got a full one; try again tomorrow."
+READ_WAITING = "Another COCO file is being read; this one is next."
+READ_BUSY = "Expected a turn to read this COCO file, got a busy server; try again in a minute."
 MAKE_NAME = "Name"
 MAKE_NAME_INFO = "Letters, digits, dashes; empty: from the file's name and the time."
+MAKE_POLICIES = "Policies to measure"
+MAKE_POLICIES_INFO = (
+    "Who chooses the grids at the true boxes. All of them share one look at each photo, so more "
+    "policies cost little; plots of quality against cost show those that are chosen."
+)
+MAKE_POLICY_NAMES = {
+    "msm": "the switch (msm)",
+    "size": "by size",
+    "fixed:14": "all at 14",
+    "fixed:28": "all at 28",
+    "fixed:56": "all at 56",
+    "fixed:112": "all at 112",
+    "oracle": "best grid (oracle)",
+}
+MAKE_NO_POLICY = "Expected at least one policy, got none; tick one."
 MAKE_CHECK = "Check the file"
 MAKE_START = "Start"
 MAKE_STOP = "Stop"
@@ -212,6 +240,11 @@ RESUME_MOVED = (
     "back, or make the run again."
 )
 MAKE_BUSY = "Expected a free model, got a run that is being made ({name}); wait or stop it."
+MAKE_CLAIMED = (
+    "Expected a free model, got another run whose photos are being read; try again in a minute."
+)
+MAKE_DISK = "Expected room on the server's disk for the photos, got none; try again later."
+MAKE_PHOTO_PLACE = "Expected a name that can be a file beside the other photos, got {name}."
 MAKE_TAKEN = "Expected a new name, got {name}, which exists; choose another."
 MAKE_NO_PLACE = (
     "Expected a folder for runs that can be written to, got one that cannot; start the page with "

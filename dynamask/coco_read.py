@@ -191,8 +191,7 @@ def read_photo(folder: str | Path, image: CocoImage) -> np.ndarray:
     """Read one photo of a set as (H, W, 3) uint8 RGB, in the frame of its annotations.
 
     EXIF rotation is ignored on purpose: COCO's coordinates refer to the stored pixels. Only where
-    the file has width and height the other way round it was annotated as browsers show it, turned
-    upright; so Label Studio and CVAT do.
+    the file exchanges width and height was it annotated upright, as Label Studio and CVAT show it.
 
     Raises:
         DataError: missing, unreadable, or of another size than the file says.
@@ -210,12 +209,7 @@ def read_photo(folder: str | Path, image: CocoImage) -> np.ndarray:
 
 
 def read_rgb(path: Path, *, upright: bool = False) -> np.ndarray:
-    """Read a photo as (H, W, 3) uint8 RGB; raises DataError where that fails.
-
-    Args:
-        path: the file.
-        upright: turn it as its EXIF data says.
-    """
+    """Read a photo as (H, W, 3) uint8 RGB, ``upright`` as its EXIF says; DataError if not."""
     if not path.is_file():
         raise DataError(
             f"Expected a photo {path.name} in the folder {path.parent.name}, got no such file; "

@@ -66,7 +66,7 @@ class DatasetTab(DatasetHandlers):
             with gr.Column(elem_id="dm-behind", scale=1):
                 self._build_behind()
         self._wire(demo, tab)
-        MakePanel(self.session, self.shelf, self.board).build(demo, self)
+        MakePanel(self.session, self.shelf, self.board, self.keeper).build(demo, self)
 
     # -- layout ----------------------------------------------------------------------------
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from analysis.coco_io import read_dataset
-from analysis.config import RunConfig
+from analysis.coco_io import Dataset
+from analysis.config import DEFAULT_POLICIES, RunConfig
 from app import dataset_make as making
 from app import text
 from app import text_dataset as words
+from app.dataset_handlers import is_token
 from app.dataset_job import Board
+from app.dataset_keep import Keeper
+from app.dataset_reading import DESK
 from app.dataset_runs import Shelf
+from app.discretion import DISCRETION
 from app.guard import sentences, streaming
 from app.session import Session
 from app.tabs.inspect import QUIET
 from app.widgets.photo_input import check_uploaded
-from dynamask.errors import DynaMaskError
+from dynamask.errors import DynaMaskError, InputError
 
 if TYPE_CHECKING:
     from app.tabs.dataset import DatasetTab
@@ -39,10 +43,14 @@ class MakePanel:
         session: the model.
         shelf: where runs go.
         board: the run that is being made.
+        keeper: what strangers may keep here.
     """
 
-    def __init__(self, session: Session, shelf: Shelf, board: Board) -> None:
+    def __init__(
+        self, session: Session, shelf: Shelf, board: Board, keeper: Keeper | None = None
+    ) -> None:
         self.session, self.shelf, self.board = session, shelf, board
+        self.keeper = keeper or Keeper(shelf, board)
         self._visitors: dict[str, str] = {}  # pages that started a run, by session
         self._lock = threading.Lock()
 
@@ -51,7 +59,9 @@ class MakePanel:
         self.dataset = dataset
         local = not self.shelf.public
         with gr.Accordion(words.MAKE, open=False, elem_id="dm-make"):
-            gr.HTML(_note(words.MAKE_LOCAL if local else words.MAKE_PUBLIC))
+            limits = self.keeper.limits.words()
+            said = words.MAKE_LOCAL if local else words.MAKE_PUBLIC.format(limits=limits)
+            gr.HTML(_note(said), elem_id="dm-make-how")
             with gr.Row():
                 with gr.Column(min_width=280):
                     self.coco = gr.File(
@@ -87,6 +97,13 @@ class MakePanel:
                 max_lines=1,
                 elem_id="dm-make-name",
             )
+            self.policies = gr.CheckboxGroup(
+                [(w, p) for p, w in words.MAKE_POLICY_NAMES.items()],
+                value=list(DEFAULT_POLICIES),
+                label=words.MAKE_POLICIES,
+                info=words.MAKE_POLICIES_INFO,
+                elem_id="dm-make-policies",
+            )
             with gr.Row(elem_classes="dm-row"):
                 self.check = gr.Button(words.MAKE_CHECK, size="sm", elem_id="dm-make-check")
                 self.start = gr.Button(
@@ -107,7 +124,7 @@ class MakePanel:
         self.check.click(self.on_check, chosen, self.report, **QUIET)
         self.start.click(
             self.on_start,
-            [tab.visitor, tab.group, *chosen, self.zip, self.folder, self.name],
+            [tab.visitor, tab.group, *chosen, self.zip, self.folder, self.name, self.policies],
             [*shown, *tab.all_outputs],
             **free,
         )
@@ -120,11 +137,12 @@ class MakePanel:
 
     # -- handlers --------------------------------------------------------------------------
 
-    @sentences
-    def on_check(self, upload: Any, path: Any) -> str:
+    @streaming
+    def on_check(self, upload: Any, path: Any) -> Iterator[str]:
         """Say what a COCO file holds, without making a run."""
-        file = self._coco(upload, path)[0]
-        return making.report_html(read_dataset(file))
+        for dataset in DESK.reading(self._coco(upload, path)[0]):
+            waits = dataset is None
+            yield _note(words.READ_WAITING) if waits else making.report_html(dataset)
 
     def on_start(
         self,
@@ -135,41 +153,69 @@ class MakePanel:
         zipped: Any,
         folder: Any,
         name: Any,
+        policies: Any,
         request: gr.Request,
     ) -> Iterator[Answer]:
         """Check, copy, and work through the photos; yields as things happen."""
-        owner = str(visitor) if self.shelf.public else ""
         yield self._began()
         try:
+            owner = self._owner(visitor)
+            room = self.keeper.room(owner)
             file, coco_name, uploaded = self._coco(upload, path)
             photos, is_zip = making.photo_source(
                 check_uploaded(zipped) if zipped else None,
                 str(folder or "").strip(),
                 public=self.shelf.public,
             )
-            yield {self.report: making.report_html(read_dataset(file))}
-            source = making.Source(file, coco_name, uploaded, photos, is_zip)
-            for step in making.prepare(self.shelf, source, str(name or ""), owner):
-                if isinstance(step, RunConfig):
-                    run_name = Path(step.out).name
-                    self.board.start(run_name, owner, making.make_work(self.session, step))
-                elif step.problems:
-                    yield {self.report: making.unpacked_html(step)}
-                elif step.written % 10 == 0:
-                    said = words.MAKE_UNPACKING.format(done=step.written)
-                    yield {self.progress: _note(said)}
+            chosen = making.check_policies(policies)
+            source = making.Source(file, coco_name, uploaded, photos, is_zip, chosen)
+            run_name = yield from self._beginning(source, str(name or ""), owner, room)
             with self._lock:
                 self._visitors[str(request.session_hash)] = owner
             yield {self.stop: gr.update(interactive=True)}
             yield from self._following(owner)
         except DynaMaskError as error:
-            yield self._failed(str(error))
+            yield self._failed(DISCRETION.told(error))
             return
         except Exception:
             logger.exception("unexpected error on making a run")
             yield self._failed(text.UNEXPECTED)
             return
         yield from self._ended(visitor, group, owner, run_name)
+
+    def _beginning(
+        self, source: making.Source, name: str, owner: str, room: int | None
+    ) -> Generator[Answer, None, str]:
+        """Read and copy the data and set the work going; the name of the run."""
+        claim = self.board.claim()
+        try:
+            dataset: Dataset | None = None
+            for dataset in DESK.reading(source.coco, source.folder):
+                claim = self.board.claim(claim)
+                if dataset is None:
+                    yield {self.progress: _note(words.READ_WAITING)}
+            assert dataset is not None  # noqa: S101 - what comes last
+            yield {self.report: making.report_html(dataset)}
+            run_name = ""
+            for step in making.prepare(self.shelf, source, dataset, name, owner, room):
+                claim = self.board.claim(claim)
+                if isinstance(step, RunConfig):
+                    run_name = Path(step.out).name
+                    work = making.make_work(
+                        self.session,
+                        step,
+                        dataset=making.reusable(source, dataset),
+                        shelf=self.shelf,
+                    )
+                    self.board.start(run_name, owner, work, claim)
+                elif step.problems:
+                    yield {self.report: making.unpacked_html(step)}
+                elif step.written % 10 == 0:
+                    said = words.MAKE_UNPACKING.format(done=step.written)
+                    yield {self.progress: _note(said)}
+            return run_name
+        finally:
+            self.board.release(claim)
 
     @streaming
     def on_look(self, visitor: Any) -> Iterator[Answer]:
@@ -199,6 +245,14 @@ class MakePanel:
             self.board.stop(owner)
 
     # -- parts -----------------------------------------------------------------------------
+
+    def _owner(self, visitor: Any) -> str:
+        """Whose a new run is; nobody's would stay for ever and be seen by none."""
+        if not self.shelf.public:
+            return ""
+        if not is_token(visitor):
+            raise InputError(text.EVENT_ODD.format(what="a visitor"))
+        return str(visitor)
 
     def _coco(self, upload: Any, path: Any) -> tuple[Path, str, bool]:
         checked = check_uploaded(upload) if upload else None

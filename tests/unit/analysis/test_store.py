@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -61,3 +64,57 @@ def test_writes_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_shards_follow_from_the_number_of_photos() -> None:
     assert [shard_size(n) for n in (1, 60, 126, 5000, 118_287)] == [8, 8, 16, 500, 500]
+
+
+def test_who_asks_whether_a_run_is_busy_does_not_stop_it(tmp_path: Path) -> None:
+    """A list of runs looks at the lock in the very moment in which a run begins."""
+    (tmp_path / store.LOCK).touch()
+    holds, let_go = threading.Event(), threading.Event()
+
+    def probe() -> None:
+        with store.locked(tmp_path, seconds=0):
+            holds.set()
+            let_go.wait(10)
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    holds.wait(10)
+    assert store.is_busy(tmp_path)
+    threading.Timer(0.2, let_go.set).start()
+    with store.locked(tmp_path):
+        assert store.is_busy(tmp_path)
+    thread.join()
+    assert not store.is_busy(tmp_path) and not (tmp_path / store.LOCK).exists()
+
+
+def test_a_held_run_is_refused_in_time(tmp_path: Path) -> None:
+    with store.locked(tmp_path):
+        started = time.monotonic()
+        with (
+            pytest.raises(InputError, match="another process is working on"),
+            store.locked(tmp_path, seconds=0.1),
+        ):
+            pass
+        assert time.monotonic() - started < 2
+        assert store.is_busy(tmp_path)
+    with pytest.raises(InputError, match="choose another"), store.locked(tmp_path / "none"):
+        pass
+
+
+def hold(path: Path, begun: object) -> None:
+    with store.locked(path):
+        begun.set()  # type: ignore[attr-defined]
+        time.sleep(60)
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    begun = context.Event()
+    process = context.Process(target=hold, args=(tmp_path, begun))
+    process.start()
+    assert begun.wait(60) and store.is_busy(tmp_path)
+    process.kill()
+    process.join()
+    assert (tmp_path / store.LOCK).exists() and not store.is_busy(tmp_path)
+    with store.locked(tmp_path):
+        pass

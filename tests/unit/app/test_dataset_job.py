@@ -77,3 +77,26 @@ def test_errors_are_told() -> None:
     board.start("run", "", odd)
     last = ended(board)
     assert last.state == "failed" and "secret" not in last.problem
+
+
+def test_a_claim_keeps_the_model_while_photos_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    from app import dataset_job
+
+    def work(report: Report, cancel: threading.Event) -> bool:
+        return True
+
+    board = Board()
+    claim = board.claim()
+    assert board.claim(claim) is claim
+    for other in (board.claim, lambda: board.start("other", "", work)):
+        with pytest.raises(InputError, match="photos are being read"):
+            other()
+    board.start("run", "", work, claim)
+    ended(board)
+    board.release(claim)
+    # given up, or forgotten by somebody who went away
+    board.release(board.claim())
+    board.claim()
+    monkeypatch.setattr(dataset_job, "CLAIM_SECONDS", -1.0)
+    board.start("next", "", work)
+    assert ended(board).state == "done"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dataset_page import NASTY, data_set
@@ -15,7 +18,8 @@ from app import dataset_make as making
 from app.dataset_job import Look
 from app.dataset_runs import Shelf
 from app.session import Session
-from dynamask.errors import InputError
+from dynamask.errors import DataError, InputError
+from dynamask.predictor import Predictor
 
 
 @pytest.fixture
@@ -30,9 +34,15 @@ def source(files: tuple[Path, Path]) -> making.Source:
     return making.Source(files[0], "instances.json", True, files[1], True)
 
 
+def prepared(shelf: Shelf, files: tuple[Path, Path], name: str, **more: Any) -> list[Any]:
+    owner = more.pop("owner", "")
+    dataset = read_dataset(files[0])
+    return list(making.prepare(shelf, source(files), dataset, name, owner, **more))
+
+
 def test_a_zip_is_unpacked_beside_the_run(files: tuple[Path, Path], tmp_path: Path) -> None:
     shelf = Shelf(tmp_path / "runs")
-    *steps, config = making.prepare(shelf, source(files), "mine", "")
+    *steps, config = prepared(shelf, files, "mine")
     assert isinstance(config, RunConfig) and steps[-1].written == 3 and not steps[-1].problems
     assert Path(config.out) == tmp_path / "runs" / "mine"
     assert sorted(p.name for p in Path(config.images).iterdir()) == sorted(
@@ -48,17 +58,15 @@ def test_photos_of_others_leave_nothing_behind(files: tuple[Path, Path], tmp_pat
     files[0].write_text(json.dumps(coco))
     shelf = Shelf(tmp_path / "runs")
     with pytest.raises(InputError, match="zip with none of them"):
-        list(making.prepare(shelf, source(files), "mine", ""))
+        prepared(shelf, files, "mine")
     assert not shelf.home("mine").exists()
 
 
 def test_a_damaged_photo_is_told_by_its_name(files: tuple[Path, Path], tmp_path: Path) -> None:
-    import zipfile
-
     with zipfile.ZipFile(files[1], "w") as archive:
         archive.writestr("photo-1.jpg", b"\xff\xd8\xff no photo")
     with pytest.raises(InputError, match=r"photo-1\.jpg"):
-        list(making.prepare(Shelf(tmp_path / "runs"), source(files), "", ""))
+        prepared(Shelf(tmp_path / "runs"), files, "")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +118,7 @@ def test_a_strangers_run_in_a_relative_folder_can_be_resumed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shelf, owner = Shelf("runs", public=True), "m" * 32
-    *_, config = making.prepare(shelf, source(files), "mine", owner)
+    *_, config = prepared(shelf, files, "mine", owner=owner)
     asked = {"coco": str(config.coco), "images": str(config.images)}
     manifest = {"schema_version": SCHEMA_VERSION, "state": "stopped", "asked": asked}
     Path(config.out).mkdir()
@@ -125,9 +133,127 @@ def test_a_place_that_cannot_be_written_is_a_sentence(
 ) -> None:
     (tmp_path / "runs").write_text("a file where the folder should be")
     with pytest.raises(InputError, match="DYNAMASK_RUNS"):
-        list(making.prepare(Shelf(tmp_path / "runs"), source(files), "mine", ""))
+        prepared(Shelf(tmp_path / "runs"), files, "mine")
 
 
 def test_a_resumed_run_begins_where_it_stopped() -> None:
     said = making.progress_html(Look("r", "running", 5, 10))
     assert "5 of 10 photos" in said
+
+
+def test_photos_have_to_fit_into_what_is_left(files: tuple[Path, Path], tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "runs")
+    size = files[0].stat().st_size
+    with pytest.raises(InputError, match="smaller photos"):
+        prepared(shelf, files, "mine", room=size - 1)
+    with pytest.raises(InputError, match="smaller photos"):
+        prepared(shelf, files, "mine", room=size + 100)
+    assert not shelf.home("mine").exists()
+    assert prepared(shelf, files, "mine", room=10**9)
+
+
+def test_policies_that_were_ticked() -> None:
+    assert making.check_policies(["oracle", "msm"]) == ("msm", "oracle")
+    with pytest.raises(InputError, match="at least one"):
+        making.check_policies([])
+    for odd in (None, "msm", ["budget:0.1"], ["msm", 3], {"msm": 1}, ["msm; rm"]):
+        with pytest.raises(InputError, match="^Expected"):
+            making.check_policies(odd)
+
+
+def test_a_zip_without_an_exports_prefixes(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    """Photos under their own names; the file has upload's prefixes, percent signs and folders."""
+    coco = json.loads(files[0].read_text())
+    names = ["photo-1.jpg", "Straße 2.jpg", "photo-3.jpg"]
+    written = ["upload/1/0a1b2c3d-photo-1.jpg", "/data/upload/1/Stra%C3%9Fe%202.jpg"]
+    written.append("images\\photo-3.jpg")
+    photos = zipfile.ZipFile(files[1])
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive, photos:
+        for name, member in zip(names, photos.namelist(), strict=True):
+            archive.writestr(f"my photos/{name}", photos.read(member))
+    for image, name in zip(coco["images"], written, strict=True):
+        image["file_name"] = name
+    files[0].write_text(json.dumps(coco))
+    *_, config = prepared(Shelf(tmp_path / "runs"), (files[0], tmp_path / "own.zip"), "mine")
+    found = read_dataset(config.coco, config.images).coco.images
+    assert all((Path(config.images) / i.file_name).is_file() for i in found) and len(found) == 3
+
+
+def test_one_photo_of_a_zip_never_becomes_two(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    coco = json.loads(files[0].read_text())
+    for k, image in enumerate(coco["images"]):
+        image["file_name"] = f"{k}/photo-1.jpg"
+    files[0].write_text(json.dumps(coco))
+    with pytest.raises(InputError, match="zip with none of them"):
+        prepared(Shelf(tmp_path / "runs"), files, "mine")
+
+
+def test_a_photo_where_a_folder_must_be_is_a_row(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    coco = json.loads(files[0].read_text())
+    names = ["a.jpg", "a.jpg/b.jpg", "c.jpg"]
+    photos = zipfile.ZipFile(files[1])
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive, photos:
+        for name, member in zip(names, photos.namelist(), strict=True):
+            archive.writestr(name, photos.read(member))
+    for image, name in zip(coco["images"], names, strict=True):
+        image["file_name"] = name
+    files[0].write_text(json.dumps(coco))
+    *steps, _ = prepared(Shelf(tmp_path / "runs"), (files[0], tmp_path / "own.zip"), "mine")
+    assert steps[-1].written == 2
+    assert [name for name, _ in steps[-1].problems] == ["b.jpg"]
+    assert not list((tmp_path / "runs" / ".page" / "mine" / "photos").glob(".*"))
+
+
+def test_a_full_disk_is_a_sentence(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    shelf = Shelf(tmp_path / "runs")
+    with pytest.raises(InputError, match="room on the server's disk"):
+        prepared(shelf, files, "mine")
+    assert not shelf.home("mine").exists()
+
+
+def test_a_run_that_fails_at_once_gives_its_name_back(
+    files: tuple[Path, Path], tmp_path: Path, tiny_predictor: Predictor
+) -> None:
+    shelf = Shelf(tmp_path / "runs")
+    *_, config = prepared(shelf, files, "mine")
+    for photo in Path(config.images).iterdir():
+        photo.unlink()
+    session = Session(load=lambda: tiny_predictor)
+    session.start()
+    work = making.make_work(session, config, shelf=shelf)
+    with pytest.raises(DataError, match="found none of 3"):
+        work(lambda done, total: None, threading.Event())
+    assert not shelf.home("mine").exists() and not Path(config.out).exists()
+    assert shelf.new("mine", "a.json")
+
+
+def test_a_file_is_read_once(
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    tiny_predictor: Predictor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from analysis import coco_io
+
+    reads = []
+    load = coco_io.load_json
+    monkeypatch.setattr(coco_io, "load_json", lambda path: (reads.append(path), load(path))[1])
+    shelf, dataset = Shelf(tmp_path / "runs"), read_dataset(files[0])
+    where = making.Source(*source(files).__dict__.values())
+    *_, config = making.prepare(shelf, where, dataset, "mine", "")
+    session = Session(load=lambda: tiny_predictor)
+    session.start()
+    again = making.reusable(where, dataset)
+    work = making.make_work(session, config, dataset=again, shelf=shelf)
+    assert work(lambda done, total: None, threading.Event())
+    assert len(reads) == 1
+    # and it is the very run that reading it again would make: it can be resumed
+    info = shelf.find("own/mine")
+    assert making.resume_work(session, shelf, info)(lambda done, total: None, threading.Event())
+    assert len(reads) == 2

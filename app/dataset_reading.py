@@ -1,0 +1,93 @@
+"""COCO files are read one at a time: checking a large one takes a gigabyte for half a minute.
+
+Who has to wait is told so. Small files pass, since they cost nothing. Knows nothing of Gradio.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from analysis.coco_io import Dataset, read_dataset
+from app import text_dataset as words
+from dynamask.errors import InputError
+
+SMALL_BYTES = 2_000_000  # read in a second, with 50 MB of memory
+WAIT_SECONDS = 240.0  # several files of the largest size that may be uploaded
+PAUSE_SECONDS = 0.4
+MOST_WAITING = 8  # each keeps one of the server's threads
+
+
+class Desk:
+    """Where COCO files are read; thread-safe.
+
+    Args:
+        read: reads a file, as :func:`analysis.coco_io.read_dataset`.
+        seconds: longest time to wait for others.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        read: Callable[..., Dataset] = read_dataset,
+        *,
+        seconds: float = WAIT_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read, self._seconds, self._clock = read, seconds, clock
+        self._lock = threading.Lock()
+        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
+
+    def reading(self, file: Path, folder: Path | None = None) -> Iterator[Dataset | None]:
+        """Read a file when it is its turn.
+
+        Args:
+            file: annotations.
+            folder: of the photos, where they lie somewhere already.
+
+        Yields:
+            None whenever others are still at it, then the dataset.
+
+        Raises:
+            DataError: the file cannot be used.
+            InputError: too many wait, or the wait took too long.
+        """
+        if _size(file) <= SMALL_BYTES:
+            yield self._read(file, folder)
+            return
+        if not self._waiting.acquire(blocking=False):
+            raise InputError(words.READ_BUSY)
+        try:
+            end = self._clock() + self._seconds
+            while not self._lock.acquire(timeout=PAUSE_SECONDS):
+                if self._clock() > end:
+                    raise InputError(words.READ_BUSY)
+                yield None
+            # never held across a yield: whoever listens may be gone
+            try:
+                dataset = self._read(file, folder)
+            finally:
+                self._lock.release()
+        finally:
+            self._waiting.release()
+        yield dataset
+
+    def read(self, file: Path, folder: Path | None = None) -> Dataset:
+        """As :meth:`reading`, for a thread that has nobody to tell."""
+        for dataset in self.reading(file, folder):
+            if dataset is not None:
+                return dataset
+        raise InputError(words.READ_BUSY)
+
+
+DESK = Desk()
+"""Of this process, whose memory is what is short."""
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # read_dataset says what is wrong
+        return 0
