@@ -194,3 +194,11 @@ def test_the_servers_end_in_the_middle_of_a_run(server: str, runs: Path, tmp_pat
     assert 'data-state=\\"done\\"' in said, said[-800:]
     me.start(*(me.upload(f) for f in files), "whole")
     assert_same_run(runs / "whole", runs / "cut")
+    # two tabs delete it
+    other = Visitor(server, MINE)
+    other.press("dm-runs-refresh", MINE, None)
+    assert "cut is deleted" in me.press("dm-runs-yes", MINE, "own/cut")
+    said = other.press("dm-runs-yes", MINE, "own/cut")
+    assert "still there" in said
+    no_place(said, runs)
+    assert not (runs / "cut").exists() and "cut" not in homes(runs)

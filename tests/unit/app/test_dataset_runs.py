@@ -121,3 +121,20 @@ def test_an_open_run_is_kept_until_it_changes(shelf: Shelf) -> None:
     again = shelf.open(shelf.find("own/one"))
     assert again is not first
     assert int(again.query("SELECT count(DISTINCT image_id) n FROM objects")["n"].iloc[0]) == 6
+
+
+def test_finding_a_run_counts_none_of_its_files(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It happens on every event, and a large run has thousands."""
+    made(shelf, "one")
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the folder was walked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.walk", never)
+        patch.setattr(Path, "rglob", never)
+        info = shelf.find("own/one")
+        assert len(shelf.runs()) == 2
+    assert info.facts.size_bytes > 1000, "counted when it is shown"
