@@ -17,7 +17,7 @@ from app.discretion import DISCRETION
 from dynamask.errors import DynaMaskError, InputError
 
 POLL_SECONDS = 0.3  # how often a page looks
-CLAIM_SECONDS = 120.0  # a claim that is not renewed lapses; reading one photo takes 20 s at most
+CLAIM_SECONDS = 600.0  # a claim that is not renewed lapses; the largest COCO file takes minutes
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""COCO files are read one at a time: checking a large one takes a gigabyte for half a minute.
+"""COCO files are read one at a time: 25 MB take 0.2 GB and half a minute of a slow core.
 
 Who has to wait is told so. Small files pass, since they cost nothing. Knows nothing of Gradio.
 """

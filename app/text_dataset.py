@@ -206,7 +206,7 @@ KEEP_PHOTOS = (
     "smaller photos, or delete a run in the Runs tab."
 )
 KEEP_FULL = "Expected room for another run on this server, got a full one; try again tomorrow."
-READ_WAITING = "Another COCO file is being read; this one is next."
+READ_WAITING = "Other COCO files are being read; this one follows."
 READ_BUSY = "Expected a turn to read this COCO file, got a busy server; try again in a minute."
 MAKE_NAME = "Name"
 MAKE_NAME_INFO = "Letters, digits, dashes; empty: from the file's name and the time."
