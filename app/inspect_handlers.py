@@ -11,11 +11,11 @@ from typing import Any
 
 import gradio as gr
 
-from app import card, events, query, settings, text, text_dataset, text_page, truth
+from app import card, events, query, settings, text, text_dataset, truth
 from app.guard import sentences
 from app.inspect_files import Files
 from app.inspect_memory import Memory
-from app.inspect_parts import State, without_box
+from app.inspect_parts import State, oracle_waits, without_box
 from app.ordering import in_order
 from app.widgets.photo_input import check_uploaded
 from dynamask.errors import InputError
@@ -47,16 +47,38 @@ class Handlers(Memory, Files):
 
     @sentences
     @in_order("control")
-    def on_policy(self, state: State, selected: int | None, *controls: Any) -> tuple[Any, ...]:
-        """As :meth:`on_control`, and explain the policy; an oracle without truth is not chosen."""
-        back = {}
-        if state["key"] and self._waits_for_truth(state, controls[0]):
-            gr.Warning(text_page.ORACLE_WAITS, title="")
-            controls = (settings.POLICY, *controls[1:])
-            back = {"value": settings.POLICY}
-        viewer, detail, *extras = self._again(state, selected, controls)
-        info = text.policy_help(controls[0], self._share(controls[1]))
-        return (viewer, detail, gr.update(info=info, **back), *extras)
+    def on_policy(
+        self,
+        state: State,
+        selected: int | None,
+        policy: Any,
+        budget: Any,
+        cut: Any,
+        score: Any,
+        usual: str = settings.POLICY,
+    ) -> tuple[Any, ...]:
+        """As :meth:`on_control`, and explain the policy; an oracle without truth is not chosen.
+
+        Args:
+            state: of the page.
+            selected: an object's id.
+            policy: what was chosen.
+            budget: these three as everywhere here.
+            cut: see ``budget``.
+            score: see ``budget``.
+            usual: the last policy that needs no file, which an oracle without truth goes back to.
+        """
+        back, files, note = {}, gr.skip(), gr.skip()
+        if self._waits_for_truth(state, policy):
+            said = oracle_waits(usual, photo=bool(state["key"]))
+            gr.Warning(said, title="")
+            policy, back = usual, {"value": usual}
+            if state["key"]:  # where to load the file is seen at once
+                files, note = gr.update(open=True), _note(said)
+        viewer, detail, *extras = self._again(state, selected, (policy, budget, cut, score))
+        info = text.policy_help(policy, self._share(budget))
+        usual = usual if policy == query.NEEDS_TRUTH else policy
+        return (viewer, detail, gr.update(info=info, **back), *extras, usual, files, note)
 
     @sentences
     @in_order("control")
@@ -66,7 +88,8 @@ class Handlers(Memory, Files):
         """Moving the budget chooses the budget policy."""
         viewer, detail, *extras = self._again(state, selected, ("budget", *others))
         info = text.policy_help("budget", self._share(others[0]))
-        return (viewer, detail, gr.update(value="budget", info=info), *extras)
+        explained = gr.update(value="budget", info=info)
+        return (viewer, detail, explained, *extras, "budget", gr.skip(), gr.skip())
 
     def show_photo(
         self, path: Path, size: tuple[int, int], controls: tuple[Any, ...]
@@ -219,7 +242,7 @@ class Handlers(Memory, Files):
         decoded = self.session.decode(opened, self._ask(state, controls))
         said = text.TRUTH_LOADED.format(
             file=found.file,
-            count=len(found.annotations),
+            objects=text.objects(len(found.annotations)).lower(),
             matched=found.count_matches(decoded.instances.boxes_xyxy_px.numpy()),
         )
         if found.skipped:

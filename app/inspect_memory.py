@@ -25,7 +25,7 @@ class Memory(Parts):
         """Put the controls as the address says, or as they were on the last visit.
 
         Returns:
-            Policy, threshold, viewer, notice and look.
+            Policy, threshold, viewer, notice, look, and the policy that needs no file.
         """
         view, ignored = self._linked(request)
         prefer = preferences.read_preferences(kept)
@@ -41,6 +41,7 @@ class Memory(Parts):
             gr.update(value={"prefs": look}),
             gr.update(value=said, visible=bool(said)),
             look,
+            policy,
         )
 
     def on_load(self, request: gr.Request) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
-from app import card, events, overrides, query, settings, text
+from app import card, events, overrides, query, settings, text, text_page
 from app.ordering import Sequence
 from app.picture import display_jpeg, viewer_value
 from app.session import Ask, Decoded, Opened, Session
@@ -63,6 +63,7 @@ class Parts:
         policy = gr.skip()
         if controls[0] == query.NEEDS_TRUTH:  # the last photo's truth is not this one's
             controls = (settings.POLICY, *controls[1:])
+            gr.Warning(oracle_waits(settings.POLICY), title="")
             policy = gr.update(value=settings.POLICY, info=text.policy_help(settings.POLICY))
         try:
             opened = self.session.open(path)
@@ -248,6 +249,17 @@ def without_box(state: State, gone: int, first_drawn: int) -> State:
         "labels": tuple(labels[i] for i in left),
         "by_hand": by_hand if 0 <= gone < len(state["drawn"]) else state["by_hand"],
     }
+
+
+def oracle_waits(policy: str, *, photo: bool = True) -> str:
+    """Why the oracle is not chosen, what to do, and which policy is meanwhile.
+
+    Args:
+        policy: a key of ``text.POLICIES``.
+        photo: whether there is one.
+    """
+    words = text_page.ORACLE_WAITS if photo else text_page.ORACLE_NO_PHOTO
+    return words.format(files=text.COCO_FILES, policy=text.POLICIES[policy])
 
 
 def inwards(value: float, *, up: bool = True) -> float:

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 HEIGHT = 340  # px
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+# on a phone three plots are two screens: there they wait until they are asked for
+CLOSED_JS = """() => matchMedia('(max-width: 640px)').matches
+  ? { __type__: 'update', open: false } : { __type__: 'update' }"""
 MODEL = {"concurrency_limit": 1, "concurrency_id": "model"}  # a photo may have to be encoded again
 
 
@@ -44,7 +47,8 @@ class PhotoPlots(Parts):
 
     def build(self) -> None:
         """Lay the sections out inside the current context."""
-        with gr.Accordion(words.PHOTO_PLOTS, elem_id="dm-photo-plots"):
+        self.section = gr.Accordion(words.PHOTO_PLOTS, elem_id="dm-photo-plots")
+        with self.section:
             about = f'<p class="dm-muted dm-small">{escape(words.PHOTO_PLOTS_ABOUT)}</p>'
             gr.HTML(about, elem_classes="dm-bare")
             with gr.Row(elem_classes="dm-plots"):
@@ -65,10 +69,13 @@ class PhotoPlots(Parts):
             min_width=320,
         )
 
-    def wire(self, viewer: MaskViewer, state: gr.State, controls: list[Any]) -> None:
+    def wire(
+        self, demo: gr.Blocks, viewer: MaskViewer, state: gr.State, controls: list[Any]
+    ) -> None:
         """Follow a picture.
 
         Args:
+            demo: the page.
             viewer: the picture.
             state: of the page.
             controls: policy, budget, threshold and smallest score.
@@ -81,6 +88,7 @@ class PhotoPlots(Parts):
             **QUIET,
             **MODEL,
         )
+        demo.load(None, None, self.section, js=CLOSED_JS, api_visibility="private")
         self.inside.select(
             self.on_inside,
             [state, *controls],

@@ -83,7 +83,10 @@ MIN_SCORE_INFO = "Objects below it are left out."
 # -- the card of one object
 CARD_TITLE = "Selected object"
 CARD_EMPTY = "Select an object in the picture or the table to see why it got its grid."
-CARD_WAITING = "Once a photo is analysed, the object you select is explained here."
+CARD_WAITING = (
+    "Once a photo is analysed, the object you select is explained here; plots of all objects and "
+    "views inside the model follow below."
+)
 CARD_PROBABILITY = "What the switch thinks of each grid"
 CARD_COST = "What leaving there costs, GMAC"
 CARD_SWITCH = "Asking the switch cost {gmac} GMAC more."
@@ -127,7 +130,7 @@ DRAWN_LABEL_NONE = "unknown"
 LOAD_TRUTH = "Load ground truth"
 LOAD_BOXES = "Load boxes"
 COCO_FILES = "Ground truth and boxes from a COCO JSON"
-TRUTH_LOADED = "Ground truth from {file}: {count} objects, {matched} of those shown match one."
+TRUTH_LOADED = "Ground truth from {file}: {objects}; {matched} of those shown match one."
 TRUTH_SKIPPED = " {count} annotations of the file were left out as unusable."
 BOXES_LOADED = "{count} boxes from {file}."
 TRUTH_NEEDED = (

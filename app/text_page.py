@@ -7,8 +7,12 @@ ADDRESS_IGNORED = (
     "these were left out."
 )
 ORACLE_WAITS = (
-    "Expected ground truth for the oracle, got a photo without any; the switch chooses until a "
-    "COCO JSON for this photo is loaded."
+    "Expected ground truth for the oracle, got a photo without any; load a COCO JSON of it under "
+    "“{files}” and choose Oracle again. Until then it is {policy}."
+)
+ORACLE_NO_PHOTO = (
+    "Expected ground truth for the oracle, got no photo yet; choose a photo, then load a COCO JSON "
+    "of it. Until then it is {policy}."
 )
 
 # -- one picture of the film strip

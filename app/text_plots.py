@@ -8,8 +8,8 @@ PLOT_FAILED = "Expected the plot to load, the connection failed; reload the page
 # -- plots of the inspected photo
 PHOTO_PLOTS = "Plots of this photo"
 PHOTO_PLOTS_ABOUT = (
-    "Click a point to select its object in the picture; drag a box or a loop around points to keep "
-    "only those objects there, and Reset to have all back."
+    "Click a point to select its object in the picture. Press Box or Lasso and drag around points "
+    "to keep only those objects there; Reset brings all back."
 )
 PHOTO_PLOTS_EMPTY = "Choose a photo; its objects are drawn here once they are found."
 GRIDS_ALT = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
@@ -50,10 +51,94 @@ def draw(page: Page, start: tuple[float, float], end: tuple[float, float]) -> No
     page.get_by_test_id("canvas").scroll_into_view_if_needed()
     box = page.get_by_test_id("canvas").bounding_box()
     points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)]
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    page.mouse.move(*points[1], steps=4)
-    page.mouse.up()
+    drag(page, *points)
+
+
+def by_touch(page: Page) -> bool:
+    """Whether a finger points; else it is a mouse."""
+    return page.evaluate("matchMedia('(pointer: coarse)').matches")
+
+
+def tap(page: Page, x: float, y: float) -> None:
+    """Point at a place of the window."""
+    if by_touch(page):
+        page.touchscreen.tap(x, y)
+    else:
+        page.mouse.click(x, y)
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float], steps: int = 5) -> None:
+    """From one place of the window to another."""
+    if not by_touch(page):
+        page.mouse.move(*start)
+        page.mouse.down()
+        page.mouse.move(*end, steps=steps)
+        page.mouse.up()
+        return
+    finger = page.context.new_cdp_session(page)  # Playwright itself only taps
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        places = [{"x": x, "y": y} for x, y in points]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+    touch("touchStart", start)
+    for step in range(1, steps + 1):
+        part = step / steps
+        touch("touchMove", tuple(a + part * (b - a) for a, b in zip(start, end, strict=True)))
+    touch("touchEnd")
+    finger.detach()
+
+
+def every_object(page: Page, least: int = 3) -> int:
+    """Show all that was found, of every class; returns how many objects these are."""
+    few = count(page)
+    page.get_by_label("Show every class").check()
+    score = page.locator("#dm-min-score input[type=number]")
+    score.fill("0.05")
+    score.press("Tab")
+    page.wait_for_function(SETTLED, arg=max(few + 1, least), timeout=PATIENCE_MS)
+    return count(page)
+
+
+SETTLED = """(least) => {  // enough objects, and the picture has not changed for a while
+  const picture = document.querySelector('.mv').dataset;
+  const now = performance.now(), seen = window.seenPicture || {};
+  if (seen.seq !== picture.seq) window.seenPicture = { seq: picture.seq, at: now };
+  return seen.seq === picture.seq && now - seen.at > 1000 && Number(picture.objects) >= least;
+}"""
+
+
+def coco_file(folder: Path, boxes: list[list[float]]) -> Path:
+    """Ground truth of the astronaut: filled boxes, of class person."""
+    annotations = [
+        {
+            "id": i,
+            "image_id": 7,
+            "category_id": 1,
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": (x2 - x1) * (y2 - y1),
+            "iscrowd": 0,
+            "segmentation": [[x1, y1, x2, y1, x2, y2, x1, y2]],
+        }
+        for i, (x1, y1, x2, y2) in enumerate(boxes, 1)
+    ]
+    facts = {
+        "images": [{"id": 7, "file_name": "astronaut.png", "width": 512, "height": 512}],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    path = folder / "truth.json"
+    path.write_text(json.dumps(facts))
+    return path
+
+
+def load_coco(page: Page, button: str, path: Path) -> None:
+    """Hand a COCO file to ``#dm-load-truth`` or ``#dm-load-boxes``."""
+    if not page.locator(button).is_visible():
+        page.locator("#dm-coco").get_by_role("button", name="Ground truth").click()
+    with page.expect_file_chooser() as chooser:
+        page.locator(button).click()
+    chooser.value.set_files(path)
 
 
 def overflow(page: Page) -> int:
@@ -69,7 +154,7 @@ def serious(page: Page) -> None:
         if v["impact"] in ("serious", "critical")
         for node in v["nodes"]
     ]
-    assert not bad
+    assert not bad, (len(bad), bad[:4])
 
 
 CONTRASTS = """() => {

@@ -63,6 +63,7 @@ class InspectTab(Handlers):
             preferences.defaults(), storage_key=STORAGE_KEY, secret=STORAGE_SECRET
         )
         self.look = gr.State({})  # colour and fill, as the browser last said
+        self.usual = gr.State(settings.POLICY)  # the last policy that needs no file
         self.tab_ids = []
         self.banner = gr.HTML(visible=False, elem_id="dm-banner")
         with gr.Row(elem_id="dm-inspect"):
@@ -177,7 +178,8 @@ class InspectTab(Handlers):
             )
 
     def _build_coco(self) -> None:
-        with gr.Accordion(text.COCO_FILES, open=False, elem_id="dm-coco"):
+        self.coco = gr.Accordion(text.COCO_FILES, open=False, elem_id="dm-coco")
+        with self.coco:
             with gr.Row(elem_classes="dm-row"):
                 options = {"file_types": [".json"], "size": "sm", "interactive": False}
                 self.load_truth = gr.UploadButton(
@@ -210,17 +212,17 @@ class InspectTab(Handlers):
         known = [self.state, self.selected, *controls]
         for control in (self.threshold, self.min_score):
             control.input(self.on_control, known, [*shown, *extras], **again)
-        explained = [*shown, self.policy, *extras]
-        self.policy.input(self.on_policy, known, explained, **again)
+        explained = [*shown, self.policy, *extras, self.usual, self.coco, self.note]
+        self.policy.input(self.on_policy, [*known, self.usual], explained, **again)
         self.budget.input(self.on_budget, known, explained, **again)
         self._wire_events(controls, drawn, opened, extras)
         self._wire_choices(controls, drawn)
-        self.plots.wire(self.viewer, self.state, controls)
+        self.plots.wire(demo, self.viewer, self.state, controls)
         self._wire_memory(demo)
 
     def _wire_memory(self, demo: gr.Blocks) -> None:
         now = {**QUIET, "queue": False}
-        restored = [self.policy, self.threshold, self.viewer, self.notice, self.look]
+        restored = [self.policy, self.threshold, self.viewer, self.notice, self.look, self.usual]
         loaded = [self.banner, self.budget, self.every, self.linked]
         demo.load(self.on_restore, self.kept, restored, **now).then(
             self.on_load, None, loaded, **QUIET, concurrency_limit=None

@@ -105,7 +105,7 @@ function grip(event) { // which corner of the selected drawn box is held; 'all' 
   const object = byId.get(selected);
   if (!object || !object.drawn || !isShown(object)) return null;
   const k = photoScale(), [x, y] = place(event).map((v) => v * k), [x1, y1, x2, y2] = object.box;
-  const reach = 10 * view.photo_width / canvas.clientWidth;
+  const reach = (event.pointerType === 'touch' ? 22 : 10) * view.photo_width / canvas.clientWidth;
   for (const [at, px, py] of [['nw', x1, y1], ['ne', x2, y1], ['sw', x1, y2], ['se', x2, y2]]) {
     if (Math.abs(x - px) <= reach && Math.abs(y - py) <= reach) return at;
   }
@@ -139,6 +139,11 @@ canvas.addEventListener('pointerdown', (event) => {
   if (drag.grip) canvas.setPointerCapture(event.pointerId);
   if (drawing) { canvas.setPointerCapture(event.pointerId); event.preventDefault(); canvas.focus(); }
 });
+canvas.addEventListener('touchstart', (event) => { // a finger on a box moves it, not the page
+  if (!view || event.touches.length !== 1) return;
+  const { clientX, clientY } = event.touches[0];
+  if (grip({ clientX, clientY, pointerType: 'touch' })) event.preventDefault();
+}, { passive: false });
 canvas.addEventListener('pointermove', (event) => {
   if (!view) return;
   if (drawing) {

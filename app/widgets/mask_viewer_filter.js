@@ -62,8 +62,17 @@ function applyFilter() {
   }
 }
 
+function why() { // there is nothing to see, and what to do
+  const all = view.objects.length;
+  if (!all) return view.hint;
+  if (shown().length) return '';
+  return 'Filters leave out ' + (all === 1 ? 'the only object' : 'all ' + all + ' objects')
+    + '. Press “Show all” under “Filter objects” to have ' + (all === 1 ? 'it' : 'them') + ' back.';
+}
+
 function tellVisible() {
-  document.dispatchEvent(new CustomEvent('dm-visible', { detail: { ids: shown().map((o) => o.id) } }));
+  const detail = { ids: shown().map((o) => o.id), why: why() };
+  document.dispatchEvent(new CustomEvent('dm-visible', { detail }));
 }
 
 root.querySelector('.mv-least input').addEventListener('input', (event) => {

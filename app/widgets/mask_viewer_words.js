@@ -35,7 +35,7 @@ function writeHead() {
   find('count').textContent = view.summary
     + (left < view.objects.length ? ' (' + left + ' shown)' : '');
   find('cost').textContent = view.cost;
-  showHint(view.hint);
+  showHint(why());
   const notices = find('notices');
   notices.replaceChildren(...view.notices.map((words) => make('li', '', words)));
   notices.hidden = !view.notices.length;

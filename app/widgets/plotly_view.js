@@ -12,6 +12,7 @@ let latest = 0; // the newest answer's number: an older one that comes late is n
 let chosen = new Set(); // ids with a ring
 let brushed = null; // ids inside this plot's own brush, of a plot that is linked to nothing
 let visible = null; // ids that the picture's filters leave
+let reason = ''; // why these are none
 let mode = matchMedia('(pointer: coarse)').matches ? false : 'select'; // a finger scrolls the page
 let brushable = true; // a figure without ids and marks has only zoom
 let running = false, again = false, wired = false, drawn = false;
@@ -65,16 +66,22 @@ function writeWords(value) {
   find('title').textContent = (value && value.title) || title || props.label || '';
   find('note').textContent = note;
   find('caption').hidden = !find('title').textContent && !note;
-  find('nothing').textContent = figure ? '' : fixed.nothing;
-  find('nothing').hidden = Boolean(figure);
-  target.hidden = !figure;
-  find('foot').hidden = !figure;
+  writeNothing();
   const spoken = [value && value.alt, find('title').textContent, note].filter(Boolean);
   target.setAttribute('aria-label', (spoken.join('. ') || 'Plot') + '. Its numbers are in the table below it.');
   brushable = !figure || figure.data.some((trace) => trace.customdata || trace.ids);
   for (const button of root.querySelectorAll('[data-mode="select"], [data-mode="lasso"]')) button.hidden = !brushable;
   markMode();
   if (find('numbers').open) writeNumbers();
+}
+
+function writeNothing() { // instead of a plot, or over one whose points are all left out
+  const bare = !figure || (Boolean(reason) && !figure.data.length);
+  find('nothing').textContent = figure ? reason : fixed.nothing;
+  find('nothing').hidden = Boolean(figure) && !reason;
+  find('nothing').classList.toggle('pv-over', !bare);
+  target.hidden = bare;
+  find('foot').hidden = bare;
 }
 
 // -- drawing -------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 //
 // Events of the document, for what is about the same photo; none of them makes a request:
 //   dm-select  {id, source}   an object was chosen, or none (null)
-//   dm-visible {ids}          the objects that the picture's filters leave
+//   dm-visible {ids, why}     the objects that the picture's filters leave; why there are none
 //   dm-pick    {ids, source}  only these are wanted in the picture; null is all
 //   dm-ask     {}             somebody new wants to hear the first two
 
@@ -74,8 +74,10 @@ if (fixed.linked) {
     chosen = new Set(now === null ? [] : [now]);
     draw();
   });
-  hear('dm-visible', ({ ids }) => {
+  hear('dm-visible', ({ ids, why }) => {
     visible = Array.isArray(ids) ? new Set(ids) : null;
+    reason = visible && !visible.size && typeof why === 'string' ? why : '';
+    writeNothing();
     draw();
   });
 }

@@ -62,8 +62,11 @@ def open_page(server: str, browser: Browser) -> Iterator[Callable[..., Page]]:
         if parts.scheme in ("http", "https", "ws") and parts.hostname != "127.0.0.1":
             foreign.append(url)
 
-    def opened(width: int = 1280, height: int = 900, theme: str = "light") -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height})
+    def opened(
+        width: int = 1280, height: int = 900, theme: str = "light", *, touch: bool = False
+    ) -> Page:
+        size = {"width": width, "height": height}
+        context = browser.new_context(viewport=size, has_touch=touch)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))

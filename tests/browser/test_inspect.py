@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from page_helpers import (
-    CONTRASTS,
     PATIENCE_MS,
     analyse,
     count,
     draw,
     grids,
-    overflow,
     point_of,
     upload,
     viewer,
@@ -56,34 +53,6 @@ def test_hovering_shows_a_tooltip_without_any_request(page: Page, astronaut: Pat
     assert not [r.url for r in requests if not r.url.startswith(("data:", "blob:"))]
 
 
-def test_clicking_a_mask_selects_its_row_and_card(page: Page, astronaut: Path) -> None:
-    analyse(page, astronaut)
-    row = visible_row(page)
-    object_id = row.get_attribute("data-id")
-    page.mouse.click(*point_of(page, row))
-    expect(viewer(page)).to_have_attribute("data-selected", object_id)
-    expect(row).to_have_attribute("aria-selected", "true")
-    card = page.get_by_test_id("detail")
-    expect(card).to_have_attribute("data-selected", object_id)
-    expect(card).to_have_attribute("data-grid", row.get_attribute("data-grid"))
-    expect(card.locator("table").first.locator("tr")).to_have_count(4)
-
-
-def test_clicking_a_row_selects_it_in_the_picture(page: Page, astronaut: Path) -> None:
-    analyse(page, astronaut)
-    row = page.get_by_test_id("row").last
-    object_id = row.get_attribute("data-id")
-    canvas = page.get_by_test_id("canvas")
-    plain = canvas.evaluate("c => c.toDataURL()")
-    row.click()
-    expect(viewer(page)).to_have_attribute("data-selected", object_id)
-    expect(page.get_by_test_id("detail")).to_have_attribute("data-selected", object_id)
-    page.mouse.move(5, 5)
-    page.wait_for_function(
-        "([c, before]) => c.toDataURL() !== before", arg=[canvas.element_handle(), plain]
-    )
-
-
 def test_clicking_again_goes_through_what_lies_below(page: Page, astronaut: Path) -> None:
     analyse(page, astronaut)
     before = count(page)
@@ -100,19 +69,6 @@ def test_clicking_again_goes_through_what_lies_below(page: Page, astronaut: Path
         seen.add(viewer(page).get_attribute("data-selected"))
     assert "" not in seen
     assert len(seen) >= 2
-
-
-def test_keys_go_from_object_to_object(page: Page, astronaut: Path) -> None:
-    analyse(page, astronaut)
-    ids = [r.get_attribute("data-id") for r in page.get_by_test_id("row").all()]
-    page.get_by_test_id("canvas").focus()
-    page.keyboard.press("ArrowRight")
-    expect(viewer(page)).to_have_attribute("data-selected", ids[0])
-    page.keyboard.press("ArrowLeft")
-    expect(viewer(page)).to_have_attribute("data-selected", ids[-1])
-    page.keyboard.press("Escape")
-    expect(viewer(page)).to_have_attribute("data-selected", "")
-    expect(page.get_by_test_id("detail")).to_have_attribute("data-selected", "")
 
 
 def test_policy_and_budget_change_grids_without_a_new_photo(page: Page, astronaut: Path) -> None:
@@ -172,9 +128,15 @@ def test_nothing_found_says_what_to_do(page: Page, tmp_path: Path) -> None:
     score.press("Enter")
     expect(page.get_by_test_id("hint")).to_contain_text("draw a box")
     expect(viewer(page)).to_have_attribute("data-objects", "0")
+    said = page.get_by_test_id("hint").inner_text()
+    for name in ("grids", "odds", "budget"):  # the plots say the same, and offer no tools
+        empty = page.locator(f"#dm-plot-{name}")
+        expect(empty.get_by_test_id("plot-empty")).to_have_text(said)
+        expect(empty.get_by_role("button", name="Lasso")).to_be_hidden()
     draw(page, (0.2, 0.2), (0.8, 0.8))
     expect(viewer(page)).to_have_attribute("data-objects", "1")
     expect(page.get_by_test_id("hint")).to_be_hidden()
+    expect(page.locator("#dm-plot-grids").get_by_test_id("plot-empty")).to_be_hidden()
 
 
 def test_a_drawn_box_gets_a_mask_and_can_be_removed(page: Page, astronaut: Path) -> None:
@@ -280,23 +242,3 @@ def test_file_names_are_only_names(page: Page, astronaut: Path) -> None:
     expect(page.get_by_test_id("detail")).not_to_have_attribute("data-selected", "")
     assert page.title() == "DynaMask Studio"
     assert page.locator("img[src=x]").count() == 0
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_phone_fits_and_texts_are_readable(
-    open_page: Callable[..., Page], astronaut: Path, theme: str
-) -> None:
-    page = open_page(390, 844, theme)
-    assert overflow(page) <= 0
-    analyse(page, astronaut)
-    visible_row(page).click()
-    expect(page.get_by_test_id("detail")).not_to_have_attribute("data-selected", "")
-    assert overflow(page) <= 0
-    canvas = page.get_by_test_id("canvas").bounding_box()
-    assert canvas["width"] > 300
-    for name in ("colour-by", "opacity", "draw-box", "new-photo"):  # clipped is not overflow
-        tool = page.get_by_test_id(name).bounding_box()
-        assert tool["x"] >= 0 and tool["x"] + tool["width"] <= 390, name
-    contrasts = page.evaluate(CONTRASTS)
-    assert len(contrasts) >= 8
-    assert {name: ratio for name, ratio in contrasts.items() if ratio < 4.5} == {}

@@ -7,8 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from page_helpers import PATIENCE_MS, analyse, viewer
+from looks import LOOKS, every_look
+from page_helpers import (
+    PATIENCE_MS,
+    analyse,
+    drag,
+    every_object,
+    overflow,
+    serious,
+    tap,
+    viewer,
+)
 from playwright.sync_api import Locator, Page, Request, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -16,40 +25,32 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 PLOTS = ("grids", "odds", "budget")
 
 
+@pytest.fixture
+def page(open_page: Callable[..., Page], look: str) -> Page:
+    return open_page(*LOOKS[look], touch=look == "phone")
+
+
 def plot(page: Page, name: str) -> Locator:
     return page.locator(f"#dm-plot-{name} [data-testid=plot]")
 
 
-def analyse_all(page: Page, photo: Path) -> int:
+def analyse_all(page: Page, photo: Path, look: str = "light") -> int:
     """Open a photo with everything that is found in it; returns the number of objects."""
     analyse(page, photo)
-    few = viewer(page).get_attribute("data-objects")
-    page.get_by_label("Show every class").check()
-    score = page.locator("#dm-min-score input[type=number]")
-    score.fill("0.05")
-    score.press("Tab")
-    expect(viewer(page)).not_to_have_attribute("data-objects", few)
-    page.wait_for_function(SETTLED, timeout=PATIENCE_MS)
-    found = int(viewer(page).get_attribute("data-objects"))
-    assert found >= 3
+    found = every_object(page)
+    if look == "phone":
+        expect(plot(page, "grids")).to_have_count(0)  # three screens, until they are asked for
+        page.locator("#dm-photo-plots > button").click()
+    for name, times in (("grids", 1), ("odds", 4)):
+        expect(plot(page, name)).to_have_attribute("data-points", str(times * found))
+        expect(plot(page, name)).to_have_attribute("data-ready", "true", timeout=PATIENCE_MS)
     return found
-
-
-SETTLED = """() => {  // the picture has not changed for a while, and the plots have its objects
-  const picture = document.querySelector('.mv').dataset;
-  const now = performance.now(), seen = window.seenPicture || {};
-  if (seen.seq !== picture.seq) {
-    window.seenPicture = { seq: picture.seq, at: now };
-    return false;
-  }
-  const plot = document.querySelector('#dm-plot-grids .pv').dataset;
-  return now - seen.at > 1500 && plot.ready === 'true' && plot.points === picture.objects;
-}"""
 
 
 def points(page: Page, name: str) -> dict[str, tuple[float, float]]:
     """Object numbers of a plot's points and where these are on the page."""
-    plot(page, name).scroll_into_view_if_needed()
+    # the window's middle: neither a header nor a toast lies there
+    plot(page, name).evaluate("p => p.scrollIntoView({ block: 'center' })")
     return page.evaluate(
         """(name) => {
           const target = document.querySelector('#dm-plot-' + name + ' .pv-plot');
@@ -65,12 +66,14 @@ def points(page: Page, name: str) -> dict[str, tuple[float, float]]:
     )
 
 
-def test_a_point_selects_its_object_and_an_object_its_points(page: Page, astronaut: Path) -> None:
-    found = analyse_all(page, astronaut)
+@every_look
+def test_plots_and_picture_are_one(
+    page: Page, picture: Callable[..., None], astronaut: Path, look: str
+) -> None:
+    found = analyse_all(page, astronaut, look)
     at = points(page, "grids")
     assert len(at) == found
-    object_id, place = list(at.items())[-1]
-    page.mouse.click(*place)
+    tap(page, *list(at.values())[-1])
     expect(viewer(page)).to_have_attribute("data-selected", re.compile(r"^\d+$"))
     chosen = viewer(page).get_attribute("data-selected")
     expect(plot(page, "grids")).to_have_attribute("data-selected", chosen)
@@ -79,44 +82,66 @@ def test_a_point_selects_its_object_and_an_object_its_points(page: Page, astrona
     other = page.locator(f"tr[data-testid=row]:not([data-id='{chosen}'])").first
     other.click()
     now = other.get_attribute("data-id")
-    assert now != chosen
     for name in ("grids", "odds"):
         expect(plot(page, name)).to_have_attribute("data-selected", now)
+    picture(page, "an object in the plots")
     page.get_by_test_id("canvas").press("Escape")
     for name in PLOTS:
         expect(plot(page, name)).to_have_attribute("data-selected", "")
-    assert object_id in at
+        expect(plot(page, name)).to_have_attribute("data-theme", LOOKS[look][2])
+        box = plot(page, name).locator(".main-svg").first.bounding_box()
+        assert 250 < box["width"] <= LOOKS[look][0]
+    a_brush(page, picture, found)
+    every_filter(page, picture, found)
+    assert overflow(page) <= 0
 
 
-def test_a_brush_filters_the_picture_and_a_filter_fades_points(page: Page, astronaut: Path) -> None:
-    found = analyse_all(page, astronaut)
+def a_brush(page: Page, picture: Callable[..., None], found: int) -> None:
+    """A box around the smaller objects keeps only these in the picture; Reset brings all back."""
+    box = plot(page, "grids").get_by_role("button", name="Box")
+    if box.get_attribute("aria-pressed") == "false":
+        box.click()  # on a phone, a finger scrolls the page unless told otherwise
     at = points(page, "grids")
-    xs = sorted(x for x, _ in at.values())
+    xs, ys = sorted(x for x, _ in at.values()), [y for _, y in at.values()]
     middle = (xs[0] + xs[-1]) / 2
     left = [i for i, (x, _) in at.items() if x < middle]
     assert 0 < len(left) < found
-    ys = [y for _, y in at.values()]
     requests: list[Request] = []
     page.on("request", lambda request: requests.append(request))
-    page.mouse.move(xs[0] - 14, min(ys) - 14)
-    page.mouse.down()
-    page.mouse.move(middle, max(ys) + 14, steps=5)
-    page.mouse.up()
+    drag(page, (xs[0] - 12, min(ys) - 12), (middle, max(ys) + 12))
     expect(viewer(page)).to_have_attribute("data-shown", str(len(left)))
     expect(page.locator("tr[data-testid=row]:visible")).to_have_count(len(left))
     expect(page.get_by_test_id("filter")).to_contain_text(f"{found - len(left)} left out")
     for name, times in (("grids", 1), ("odds", 4)):
         expect(plot(page, name)).to_have_attribute("data-faded", str(times * (found - len(left))))
     assert not requests  # all of this happened in the browser
+    picture(page, "a brush")
     plot(page, "odds").get_by_role("button", name="Reset").click()
     expect(viewer(page)).to_have_attribute("data-shown", str(found))
     expect(plot(page, "grids")).to_have_attribute("data-faded", "0")
+
+
+def every_filter(page: Page, picture: Callable[..., None], found: int) -> None:
+    """Filters fade points; where they leave nothing, picture and plots say so and what to do."""
     page.get_by_test_id("filter").locator("summary").click()
-    box = page.get_by_test_id("filter-classes").first
-    box.uncheck()
+    classes = page.get_by_test_id("filter-classes")
+    classes.first.uncheck()
     shown = int(viewer(page).get_attribute("data-shown"))
     assert shown < found
     expect(plot(page, "grids")).to_have_attribute("data-faded", str(found - shown))
+    for at in range(1, classes.count()):
+        classes.nth(at).uncheck()
+    expect(viewer(page)).to_have_attribute("data-shown", "0")
+    says = re.compile(rf"^Filters leave out all {found} objects\. Press “Show all” .+\.$")
+    expect(page.get_by_test_id("hint")).to_have_text(says)
+    for name in PLOTS:
+        expect(plot(page, name).get_by_test_id("plot-empty")).to_have_text(says)
+        expect(plot(page, name).get_by_test_id("plot-empty")).to_be_visible()
+    picture(page, "filters leave nothing")
+    serious(page)
+    page.get_by_test_id("filter-reset").click()
+    for name in PLOTS:
+        expect(plot(page, name).get_by_test_id("plot-empty")).to_be_hidden()
 
 
 def test_plots_follow_policy_budget_and_score(page: Page, astronaut: Path) -> None:
@@ -138,12 +163,12 @@ def test_plots_follow_policy_budget_and_score(page: Page, astronaut: Path) -> No
     expect(plot(page, "grids")).to_have_attribute("data-points", "0")
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1280, "dark"), (390, "light")])
+@every_look
 def test_inside_the_model_only_when_it_is_looked_at(
-    open_page: Callable[..., Page], astronaut: Path, width: int, theme: str
+    page: Page, picture: Callable[..., None], astronaut: Path
 ) -> None:
-    page = open_page(width, 900, theme)
-    analyse_all(page, astronaut)
+    analyse(page, astronaut)
+    every_object(page)
     inside = page.get_by_test_id("inside")
     rows = page.get_by_test_id("row")
     rows.first.click()
@@ -164,18 +189,12 @@ def test_inside_the_model_only_when_it_is_looked_at(
     assert page.locator(".iv img").first.evaluate("i => getComputedStyle(i).imageRendering") == (
         "pixelated"
     )
-    for section in ("#dm-photo-plots", "#dm-inside"):
-        report = Axe().run(page, section).response["violations"]
-        worst = [v for v in report if v["impact"] in ("serious", "critical")]
-        assert not worst, [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in worst]
+    picture(page, "inside")
+    serious(page)
+    assert overflow(page) <= 0
     source = page.locator(".iv img").first.get_attribute("src")
     rows.last.click()
     expect(inside).to_have_attribute("data-id", rows.last.get_attribute("data-id"))
     expect(page.locator(".iv img").first).not_to_have_attribute("src", source)
     page.get_by_test_id("canvas").press("Escape")
     expect(inside).to_contain_text("Select an object")
-    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
-    for name in PLOTS:
-        expect(plot(page, name)).to_have_attribute("data-theme", theme)
-        box = plot(page, name).locator(".main-svg").first.bounding_box()
-        assert 250 < box["width"] <= width

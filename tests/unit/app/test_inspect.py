@@ -73,7 +73,7 @@ def test_names_in_sentences_are_escaped(tab: InspectTab, tmp_path: Path) -> None
 
 def test_controls_before_a_photo_do_nothing(tab: InspectTab) -> None:
     for handler in (tab.on_control, tab.on_policy, tab.on_budget):
-        assert len(handler(new_state(), None, *CONTROLS)) in (5, 6)
+        assert len(handler(new_state(), None, *CONTROLS)) in (5, 9)
 
 
 def test_drawing_selecting_removing(tab: InspectTab, photo: str) -> None:
@@ -171,8 +171,26 @@ def test_an_oracle_without_truth_leaves_it_to_the_switch(tab: InspectTab, photo:
     with pytest.warns(UserWarning, match="ground truth"):
         viewer, _, policy, *_ = tab.on_policy(state, None, "oracle", *CONTROLS[1:])
     assert policy["value"] == "msm" and viewer["value"]["query"]["policy"] == "msm"
-    _, _, state, *rest = tab.on_photo(photo, "oracle", *CONTROLS[1:])  # of another photo before
+    with pytest.warns(UserWarning, match="Until then it is Switch"):  # of another photo before
+        _, _, state, *rest = tab.on_photo(photo, "oracle", *CONTROLS[1:])
     assert state["key"] and rest[6]["value"] == "msm"
+
+
+def test_an_oracle_without_truth_goes_back_to_what_was_chosen(tab: InspectTab, photo: str) -> None:
+    state, budget = state_of(tab, photo), sum(tab.session.predictor().budget_range()) / 2
+    controls = (budget, 0.5, 0.3)
+    assert tab.on_policy(state, None, "size", *controls, "msm")[6] == "size"
+    *_, usual, _, _ = tab.on_budget(state, None, "size", *controls)
+    assert usual == "budget"
+    with pytest.warns(UserWarning, match="Until then it is Budget"):
+        viewer, _, policy, *_, usual, files, note = tab.on_policy(
+            state, None, "oracle", *controls, usual
+        )
+    assert policy["value"] == usual == viewer["value"]["query"]["policy"] == "budget"
+    assert files["open"] is True and "load a COCO JSON" in note
+    with pytest.warns(UserWarning, match="got no photo yet"):
+        viewer, _, policy, *_ = tab.on_policy(new_state(), None, "oracle", *controls, "size")
+    assert policy["value"] == "size" and viewer == gr.skip()
 
 
 def test_an_answer_that_was_overtaken_is_not_given(tab: InspectTab, photo: str) -> None:
@@ -193,7 +211,7 @@ def test_an_answer_that_was_overtaken_is_not_given(tab: InspectTab, photo: str) 
         go.set()
         late = first.result(30)
     assert {o["grid"] for o in second[0]["value"]["objects"]} == {112}
-    assert len(late) == 6 and all(answer == gr.skip() for answer in late)
+    assert len(late) == 9 and all(answer == gr.skip() for answer in late)
     newest = tab.on_policy(state, None, "fixed:28", *CONTROLS[1:])
     assert {o["grid"] for o in newest[0]["value"]["objects"]} == {28}
 

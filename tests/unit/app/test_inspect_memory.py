@@ -32,15 +32,15 @@ def tab(tiny_predictor: Predictor, tmp_path: Path) -> InspectTab:
 
 
 def test_the_browser_remembers(tab: InspectTab) -> None:
-    policy, threshold, viewer, notice, look = tab.on_restore(STORED, asked())
-    assert policy["value"] == "size" and threshold == 0.7
+    policy, threshold, viewer, notice, look, usual = tab.on_restore(STORED, asked())
+    assert policy["value"] == usual == "size" and threshold == 0.7
     assert look == viewer["value"]["prefs"] == {"colour": "class", "fill": 80}
     assert notice["visible"] is False
 
 
 def test_the_address_outranks_the_memory(tab: InspectTab) -> None:
     request = asked(policy="budget", budget="0.1", example="shade", score="0.4", tab="batch")
-    policy, _, _, notice, _ = tab.on_restore(STORED, request)
+    policy, _, _, notice, *_ = tab.on_restore(STORED, request)
     assert policy["value"] == "budget" and notice["visible"] is False
     _, slider, _, linked = tab.on_load(request)
     assert slider["value"] == 0.1
@@ -70,7 +70,7 @@ def test_addresses_of_examples_only(tab: InspectTab, tmp_path: Path) -> None:
     ],
 )
 def test_odd_addresses_are_ignored_with_a_notice(tab: InspectTab, parameters: dict) -> None:
-    policy, _, _, notice, _ = tab.on_restore(None, asked(**parameters))
+    policy, _, _, notice, *_ = tab.on_restore(None, asked(**parameters))
     name = next(iter(parameters))
     assert policy["value"] == "msm" and notice["visible"] is True
     assert name in notice["value"] and "script" not in notice["value"]
