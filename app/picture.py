@@ -201,7 +201,7 @@ def _object(decoded: Decoded, masks: Masks, row: int, object_id: int) -> dict[st
         "box": [round(float(v), 1) for v in instances.boxes_xyxy_px[row]],
         "area": int(area),
         "grid": int(selection.grids[row]),
-        "probs": [round(float(p), 4) for p in selection.probabilities[row]],
+        "probs": [round(float(p), 6) for p in selection.probabilities[row]],
         "gmac": text.gmac(float(selection.gmac[row])),
         "outlines": masks.outlines[row],
         "anchor": masks.anchors[row],

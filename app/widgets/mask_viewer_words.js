@@ -10,7 +10,7 @@ function showTip(id, x, y) {
   const facts = make('div', '', 'grid ' + object.grid + ' · ' + object.gmac + ' GMAC · '
     + object.area.toLocaleString('en') + ' px²');
   const odds = make('div', 'mv-tip-odds', view.grids.map((g, i) =>
-    g.grid + ': ' + Math.round(100 * object.probs[i]) + ' %').join('   '));
+    g.grid + ': ' + Math.round(100 * object.probs[i]) + '%').join('   '));
   tip.append(head, facts, odds);
   tip.hidden = false;
   const room = stage.getBoundingClientRect();
@@ -90,7 +90,7 @@ function chip(style) {
 
 function writeTable() {
   body.replaceChildren(...view.objects.map(tableRow));
-  find('scroll').hidden = !view.objects.length;
+  find('scroll').hidden = !shown().length; // an empty one would scroll and hold nothing
 }
 
 function tableRow(object) {
@@ -109,13 +109,13 @@ function tableRow(object) {
   const odds = make('td', 'p'), bars = make('div', 'mv-odds');
   bars.setAttribute('role', 'img');
   bars.setAttribute('aria-label', view.grids.map((g, i) =>
-    g.grid + ': ' + Math.round(100 * object.probs[i]) + ' %').join(', '));
+    g.grid + ': ' + Math.round(100 * object.probs[i]) + '%').join(', '));
   view.grids.forEach((g, i) => {
     const bar = make('i', g.grid === object.grid ? 'on' : '');
     const inner = make('i');
     inner.style.width = 100 * object.probs[i] + '%'; inner.style.background = g.colour;
     bar.append(inner); bars.append(bar);
-    bar.title = g.grid + ': ' + Math.round(100 * object.probs[i]) + ' %';
+    bar.title = g.grid + ': ' + Math.round(100 * object.probs[i]) + '%';
   });
   odds.append(bars);
   const last = make('td', 'x');

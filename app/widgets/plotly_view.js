@@ -11,6 +11,8 @@ let pointIds = []; // for each trace, its points' ids (null where a point has no
 let latest = 0; // the newest answer's number: an older one that comes late is not shown
 let chosen = new Set(); // ids with a ring
 let brushed = null; // ids inside this plot's own brush, of a plot that is linked to nothing
+let mine = null; // ids inside it, of a linked plot: the picture then shows these and no others
+let dropped = 0; // brushes so far that are no more
 let visible = null; // ids that the picture's filters leave
 let reason = ''; // why these are none
 let mode = matchMedia('(pointer: coarse)').matches ? false : 'select'; // a finger scrolls the page
@@ -52,7 +54,7 @@ function update() {
     latest = value.seq;
   }
   root.dataset.ready = 'false';
-  brushed = null;
+  if (brushed) dropBrush();
   // a copy: plotly writes into what it draws, and Gradio watches its own
   figure = value && value.figure ? JSON.parse(JSON.stringify(value.figure)) : null;
   pointIds = figure ? figure.data.map(idsOf) : [];
@@ -124,7 +126,8 @@ function composed() {
   layout.uirevision = layout.uirevision || find('title').textContent || 'plot'; // a zoom outlives new numbers
   layout.dragmode = dragMode();
   layout.clickmode = 'event';
-  layout.selections = brushed && target.layout ? target.layout.selections || [] : [];
+  layout.selections = (brushed || mine) && target.layout ? target.layout.selections || [] : [];
+  layout.selectionrevision = dropped; // or plotly brings the old box back, and points in it shine
   layout.newselection = { line: { color: look.ink, width: 1.5 } };
   layout.activeselection = { fillcolor: look.accent, opacity: 0.08 };
   const shown = figure.data.reduce((sum, t, i) => sum + (pointIds[i] ? pointIds[i].length : 0), 0);

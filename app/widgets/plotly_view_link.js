@@ -35,8 +35,13 @@ function rangeOf(event) {
   return { x: ends(pick('x')), y: ends(pick('y')) };
 }
 
+function dropBrush() {
+  brushed = mine = null;
+  dropped += 1;
+}
+
 function clearBrush() {
-  brushed = null;
+  dropBrush();
   if (fixed.linked) say('dm-pick', { ids: null });
   trigger('select', { kind: 'clear', ids: [], more: false, mark: null, range: null });
   draw();
@@ -61,7 +66,7 @@ function listen() {
     const more = ids.length > MAX_IDS, kind = event.lassoPoints ? 'lasso' : 'box';
     trigger('select', { kind, ids: more ? [] : ids, more, mark: null, range: rangeOf(event) });
     if (!fixed.linked) brushed = new Set(ids);
-    else if (ids.length) say('dm-pick', { ids });
+    else if (ids.length) { mine = new Set(ids); say('dm-pick', { ids }); } else dropBrush();
     draw();
   });
   target.on('plotly_doubleclick', clearBrush);
@@ -76,6 +81,8 @@ if (fixed.linked) {
   });
   hear('dm-visible', ({ ids, why }) => {
     visible = Array.isArray(ids) ? new Set(ids) : null;
+    const same = mine && visible && mine.size === visible.size && [...mine].every((id) => visible.has(id));
+    if (mine && !same) dropBrush(); // another plot's brush, Reset, or a filter
     reason = visible && !visible.size && typeof why === 'string' ? why : '';
     writeNothing();
     draw();

@@ -39,7 +39,7 @@ def analyse_all(page: Page, photo: Path, look: str = "light") -> int:
     analyse(page, photo)
     found = every_object(page)
     if look == "phone":
-        expect(plot(page, "grids")).to_have_count(0)  # three screens, until they are asked for
+        expect(plot(page, "grids")).to_be_hidden()  # three screens, until they are asked for
         page.locator("#dm-photo-plots > button").click()
     for name, times in (("grids", 1), ("odds", 4)):
         expect(plot(page, name)).to_have_attribute("data-points", str(times * found))
@@ -115,10 +115,12 @@ def a_brush(page: Page, picture: Callable[..., None], found: int) -> None:
     for name, times in (("grids", 1), ("odds", 4)):
         expect(plot(page, name)).to_have_attribute("data-faded", str(times * (found - len(left))))
     assert not requests  # all of this happened in the browser
+    expect(plot(page, "grids").locator(".selectionlayer path")).not_to_have_count(0)
     picture(page, "a brush")
     plot(page, "odds").get_by_role("button", name="Reset").click()
     expect(viewer(page)).to_have_attribute("data-shown", str(found))
     expect(plot(page, "grids")).to_have_attribute("data-faded", "0")
+    expect(plot(page, "grids").locator(".selectionlayer path")).to_have_count(0)
 
 
 def every_filter(page: Page, picture: Callable[..., None], found: int) -> None:
