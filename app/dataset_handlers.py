@@ -115,7 +115,7 @@ class DatasetHandlers(Behind):
             yield {
                 **self._blank(),
                 self.state: state,
-                self.notice: _notice(words.RUN_EMPTY),
+                self.notice: _notice(why_empty(info)),
             }
             return
         boxes = next(iter(have))
@@ -298,6 +298,15 @@ def label(info: Shelved) -> str:
     state = "shipped" if info.shipped else info.facts.state
     state = words.STATES.get(state, state)
     return words.RUN_LABEL.format(name=info.name, photos=info.facts.photos_done, state=state)
+
+
+def why_empty(info: Shelved) -> str:
+    """Why a run shows nothing: it has not come far, or its file holds nothing to measure."""
+    facts = info.facts
+    if not facts.photos_done or facts.objects:
+        return words.RUN_EMPTY
+    skipped = (facts.manifest or {}).get("skipped_entries", 0)
+    return words.RUN_NO_OBJECTS.format(photos=facts.photos_done, skipped=skipped)
 
 
 def is_token(value: Any) -> bool:

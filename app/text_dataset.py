@@ -16,6 +16,11 @@ RUN_NONE = (
     "or with python -m analysis run."
 )
 RUN_EMPTY = "This run has no finished photo yet; resume it in the Runs tab."
+RUN_NO_OBJECTS = (
+    "This run measured no object on its {photos} photos; {skipped} entries of its COCO file were "
+    "left out, and the Runs tab lists why. Objects need a mask: polygons or run lengths, not boxes "
+    "alone."
+)
 RUN_LABEL = "{name} · {photos} photos · {state}"
 RUN_OF_OTHERS = "Expected a run of your own, got one that is not; open it instead."
 RUN_READ_ONLY = "Expected a run that was made here, got {name}, which is shipped and stays."

@@ -68,7 +68,7 @@ class MakePanel:
                         label=words.MAKE_FILE,
                         file_types=[".json"],
                         type="filepath",
-                        height=120,
+                        height=150,
                         elem_id="dm-make-coco",
                     )
                     self.coco_path = gr.Textbox(
@@ -82,7 +82,7 @@ class MakePanel:
                         label=words.MAKE_ZIP,
                         file_types=[".zip"],
                         type="filepath",
-                        height=120,
+                        height=150,
                         elem_id="dm-make-zip",
                     )
                     self.folder = gr.Textbox(

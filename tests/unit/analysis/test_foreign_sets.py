@@ -16,7 +16,9 @@ from PIL import Image
 from run_compare import tables
 
 from analysis.coco_io import Dataset, read_dataset
+from analysis.report import write_report
 from analysis.run import RunConfig, run_dataset
+from analysis.store import open_run
 from dynamask.coco_read import decode_mask, read_coco, read_photo
 from dynamask.predictor import Predictor
 
@@ -110,6 +112,22 @@ def test_a_run_over_an_export(
     assert set(made["objects"]["annotation_id"]) == ids
     rows = made["problems"]
     assert set(rows[rows["outcome"] == "skipped"]["id"]) == set(SKIPPED[name])
+
+
+def test_rectangles_alone_end_in_a_report(tmp_path: Path, tiny_predictor: Predictor) -> None:
+    """Label Studio's export of a project with boxes only: every entry has its row, the run ends."""
+    data = json.loads((EXPORTS / "label_studio.json").read_text())
+    data["annotations"] = [a for a in data["annotations"] if not a["segmentation"]]
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    photo(0).save(tmp_path / "first_photo.png")
+    config = RunConfig(tmp_path / "a.json", tmp_path, tmp_path / "run", ("msm",), limit=1)
+    info = run_dataset(config, predictor=tiny_predictor)
+    assert (info.state, info.photos_done, info.objects) == ("done", 1, 0)
+    rows = tables(tmp_path / "run")["problems"]
+    told = rows[rows["place"] == "annotation"]
+    assert set(told["id"]) == {2, 3, 6, 9, 12}
+    assert set(told["reason"]) == {"has a box but no mask"}
+    write_report(open_run(tmp_path / "run"), tmp_path / "report.html")
 
 
 def test_masks_of_cvats_brush_are_objects_and_the_report_says_so(tmp_path: Path) -> None:

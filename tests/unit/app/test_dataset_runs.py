@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.synthetic import write_run
+from app.dataset_handlers import why_empty
 from app.dataset_runs import PAGE, Shelf, clean
 from dynamask.errors import InputError
 
@@ -138,3 +139,15 @@ def test_finding_a_run_counts_none_of_its_files(
         info = shelf.find("own/one")
         assert len(shelf.runs()) == 2
     assert info.facts.size_bytes > 1000, "counted when it is shown"
+
+
+def test_a_run_of_boxes_alone_says_what_it_lacks(shelf: Shelf) -> None:
+    """As Label Studio exports rectangles: nothing of it has a mask."""
+    made(shelf, "one")
+    place = shelf.folder / "one" / "manifest.json"
+    facts = json.loads(place.read_text())
+    place.write_text(json.dumps({**facts, "objects": 0, "skipped_entries": 7}))
+    said = why_empty(shelf.find("own/one"))
+    assert "no object on its 5 photos; 7 entries" in said and "need a mask" in said
+    place.write_text(json.dumps({**facts, "objects": 0, "photos_done": 0}))
+    assert "no finished photo yet" in why_empty(shelf.find("own/one"))
