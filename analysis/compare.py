@@ -53,7 +53,9 @@ def compare(first: Queryable, second: Queryable, filters: Filters) -> pd.DataFra
 
 
 def verdict(row: pd.Series) -> str:
-    """``higher``, ``lower`` or ``no clear difference``, from the interval."""
+    """``higher``, ``lower``, ``no clear difference`` or ``not known``, from the interval."""
+    if np.isnan(row["low"]) or np.isnan(row["high"]):  # of one photo
+        return "not known"
     if row["low"] > 0:
         return "higher"
     return "lower" if row["high"] < 0 else "no clear difference"

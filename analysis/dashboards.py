@@ -18,6 +18,7 @@ from analysis import figures_ap as draw_ap
 from analysis import figures_cost as draw_cost
 from analysis.budget import ObjectTable, object_table, pareto, size_rule_grids
 from analysis.filters import Filters, Multiplier, Queryable, chosen_sql
+from analysis.policy_words import policy_words
 from analysis.working import Narrow, Recent
 from dynamask.errors import InputError
 
@@ -164,7 +165,8 @@ def _draw_ap(name: str, run: Queryable, filters: Filters, theme: str) -> draw.Fi
     if isinstance(score, str):
         title = "AP against object size" if name == "ap_by_area" else "What the errors cost"
         return draw.empty(title, score, theme)
-    note = f"policy {filters.policy}, detector boxes; only the class and score filters count"
+    said = policy_words(filters.policy)
+    note = f"policy {said}, detector boxes; only the class and score filters count"
     if name == "ap_by_area":
         return draw_ap.ap_by_area(score["by_area"], theme, note)
     seen = len(score["verdicts"].detections)

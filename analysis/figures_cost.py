@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.figure_text import plain_text
 from analysis.figures import AREA_TITLE, THEMES, Figure, band, empty, frame, log_ticks
+from analysis.policy_words import policy_words
 from analysis.selection import AREA_BINS_PER_DECADE, calibration_error
 from dynamask.config import GRIDS
 from dynamask.palette import GRID_COLOURS
@@ -22,12 +23,7 @@ NO_PAIRS = (
     "python -m analysis run --detector-grids to see AP against cost."
 )
 _SYMBOLS = {"rule": "x", "switch": "star", "bound": "triangle-up-open", "random": "circle-open"}
-_WORDS = {
-    "msm": "switch (msm)",
-    "size": "size rule",
-    "oracle": "oracle",
-    "random": "random, the switch's shares",
-}
+_RANDOM = "random, the switch's shares"
 
 
 def pareto(
@@ -74,7 +70,7 @@ def pareto(
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": f"fixed {grid}" if grid else _WORDS[row["name"]],
+                "name": _RANDOM if row["kind"] == "random" else policy_words(row["name"]),
                 "x": [row["gmac_per_roi"]],
                 "y": [row[quality]],
                 "error_y": {
@@ -125,7 +121,7 @@ def _thing(quality: str) -> str:
 
 def _hover(row: dict, quality: str) -> str:
     return (
-        f"{_WORDS.get(row['name'], row['name'])}<br>{_NAMES[quality]} {row[quality]:.4f} "
+        f"{policy_words(row['name'])}<br>{_NAMES[quality]} {row[quality]:.4f} "
         f"({row[f'{quality}_low']:.4f} to {row[f'{quality}_high']:.4f})<br>"
         f"{row['gmac_per_roi']:.4f} GMAC per {_thing(quality)}, {row['gmac']:.4f} without image "
         "branches"

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from analysis.policy_words import policy_words
 from dynamask.config import GRIDS
 from dynamask.errors import DataError, InputError
 
@@ -98,7 +99,10 @@ class Filters:
 
     def words(self) -> str:
         """The filters in words, for subtitles and the report."""
-        parts = [f"policy {self.policy}", f"{'ground-truth' if self.boxes == 'gt' else self.boxes}"]
+        parts = [
+            f"policy {policy_words(self.policy)}",
+            f"{'ground-truth' if self.boxes == 'gt' else self.boxes}",
+        ]
         parts[-1] += " boxes"
         if self.categories is not None:
             shown = ", ".join(self.categories[:3])

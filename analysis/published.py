@@ -8,6 +8,7 @@ dagger in that table is kept as its column ``dagger``. Nothing of it was measure
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -78,7 +79,11 @@ def published_figure(theme: str = "light") -> Figure:
     """Chart of AP against backbone and schedule, this project's presets marked not reproduced."""
     table = read_published()
     table["group"] = table["backbone"] + ", " + table["schedule"]
-    order = sorted(table["group"].unique())
+    # from the smaller backbone to the larger, and from short to long training
+    table = table.assign(
+        size=table["backbone"].map(_backbone_size), long=table["schedule"].map(epochs)
+    )
+    order = list(table.sort_values(["size", "long"], kind="stable")["group"].unique())
     table["place"] = _label_places(table)
     data = []
     for own, name, symbol in (
@@ -113,6 +118,20 @@ def published_figure(theme: str = "light") -> Figure:
     y = "mask AP (percent, COCO 0.50 to 0.95)"
     title, x = "Published mask AP", "backbone and schedule (1x is 12 epochs)"
     return frame(data, title, len(table), x, y, theme=theme, note=note, xaxis=xaxis)
+
+
+def epochs(schedule: str) -> int:
+    """Epochs of a schedule as the table writes it: ``18e``, ``3x`` (times 12); else 0."""
+    number, unit = schedule[:-1], schedule[-1:]
+    if not number.isdecimal() or unit not in ("e", "x"):
+        return 0
+    return int(number) * (12 if unit == "x" else 1)
+
+
+def _backbone_size(name: str) -> tuple[int, bool]:
+    """Depth, and whether it is the wider ResNeXt."""
+    depth = re.search(r"-(\d+)", name)
+    return int(depth[1]) if depth else 0, "X" in name
 
 
 def _label_places(table: pd.DataFrame) -> pd.Series:

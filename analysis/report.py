@@ -19,6 +19,7 @@ from analysis import dashboards, detections
 from analysis.compare import compare, verdict
 from analysis.figure_text import neutral
 from analysis.filters import PHOTO_BUCKETS, Filters, Folder, Queryable, counts
+from analysis.policy_words import policy_words
 from analysis.summary import state_sentences, summarise, summarise_difference
 from dynamask.errors import DataError, InputError
 
@@ -217,6 +218,9 @@ def _table(table: pd.DataFrame) -> str:
     if not len(table):
         return "<p>Nothing to show.</p>"
     head = "".join(f"<th>{_text(str(c))}</th>" for c in table.columns)
+    if "policy" in table or "kind" in table:  # of errors, a kind has no name beside it
+        names = [c for c in ("policy", "name") if c in table]
+        table = table.assign(**{c: table[c].map(policy_words) for c in names})
     body = "".join(
         "<tr>" + "".join(f"<td>{_text(_cell(v))}</td>" for v in row) + "</tr>"
         for row in table.itertuples(index=False)

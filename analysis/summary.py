@@ -55,9 +55,9 @@ def _cost(run: Queryable, filters: Filters) -> list[str]:
     out = [
         f"The switch reaches a mean mask IoU of {msm['iou']:.4f} ({msm['iou_low']:.4f} to "
         f"{msm['iou_high']:.4f}) at {msm['gmac_per_roi']:.4f} GMAC per object, which is "
-        f"{msm['gmac_per_roi'] / finest['gmac_per_roi']:.0%} of the cost of fixed {GRIDS[-1]} "
+        f"{msm['gmac_per_roi'] / finest['gmac_per_roi']:.0%} of the cost of all {GRIDS[-1]} "
         f"({finest['iou']:.4f} at {finest['gmac_per_roi']:.4f} GMAC).",
-        _gap(arrays, chosen, np.full(len(arrays), len(GRIDS) - 1), f"fixed {GRIDS[-1]}"),
+        _gap(arrays, chosen, np.full(len(arrays), len(GRIDS) - 1), f"all {GRIDS[-1]}"),
         f"Always taking the best grid would reach {best['iou']:.4f}, "
         f"{best['iou'] - msm['iou']:.4f} more than the switch.",
     ]
@@ -169,10 +169,12 @@ def summarise_difference(first: Queryable, second: Queryable, filters: Filters) 
         if row["metric"].startswith("share"):
             continue
         said = verdict(row)
-        words = said if said == "no clear difference" else f"{said} in the second run"
+        words = f"{said} in the second run" if said in ("higher", "lower") else said
+        interval = f"95 % interval {row['low']:+.4f} to {row['high']:+.4f}"
+        if said == "not known":
+            words, interval = "whether it differs is not known", "no interval from one photo"
         out.append(
             f"{row['metric'][0].upper()}{row['metric'][1:]}: {words} ({row['first']:.4f} to "
-            f"{row['second']:.4f}, difference {row['difference']:+.4f}, 95 % interval "
-            f"{row['low']:+.4f} to {row['high']:+.4f})."
+            f"{row['second']:.4f}, difference {row['difference']:+.4f}, {interval})."
         )
     return out

@@ -140,7 +140,9 @@ class DatasetHandlers(Behind):
         answer[self.boxes] = gr.update(
             choices=[(words.BOXES_CHOICES[b], b) for b in have], value=filters.boxes
         )
-        answer[self.policy] = gr.update(choices=have[filters.boxes], value=filters.policy)
+        answer[self.policy] = gr.update(
+            choices=views.policy_choices(have[filters.boxes]), value=filters.policy
+        )
         answer[self.classes] = gr.update(choices=views.classes(run, filters), value=[])
         answer[self.budget_on] = gr.update(value=False, interactive=bounds is not None)
         answer[self.budget] = self._slider(bounds, on=False)
@@ -171,7 +173,7 @@ class DatasetHandlers(Behind):
         filters = read_filters(*controls[:N_FILTERS])
         bounds = views.budget_bounds(run, filters)
         yield {
-            self.policy: gr.update(choices=have[boxes], value=policy),
+            self.policy: gr.update(choices=views.policy_choices(have[boxes]), value=policy),
             self.budget_on: gr.update(value=False, interactive=bounds is not None),
             self.budget: self._slider(bounds, on=False),
             **self._idle(),

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis import dashboards, selection
 from analysis import filters as rows
 from analysis.filters import Filters, Queryable
+from analysis.policy_words import policy_words
 from app import text_dataset as words
 from dynamask.config import GRIDS
 from dynamask.errors import DataError, PolicyError
@@ -60,6 +61,11 @@ def present(run: Queryable) -> dict[str, list[str]]:
         if names:  # the switch first, as it is what the run is about
             out[boxes] = sorted(names, key=_rank)
     return out
+
+
+def policy_choices(policies: list[str]) -> list[tuple[str, str]]:
+    """(what people read, name in the run) of policies, for a control."""
+    return [(policy_words(p), p) for p in policies]
 
 
 def _rank(policy: str) -> tuple[bool, str, int]:
@@ -121,7 +127,7 @@ def policy_table(run: Queryable, filters: Filters) -> str:
     found = found[found["kind"] != "sweep"]
     body = [
         [
-            row["name"],
+            policy_words(row["name"]),
             f"{row['gmac']:.4f}",
             f"{row['gmac_per_roi']:.4f}",
             *(
@@ -147,7 +153,7 @@ def ap_table(run: Queryable, filters: Filters) -> str:
     for row in found.to_dict("records"):
         cells = [_number(row[name], 3) for name in AP_COLUMNS]
         cells[0] += f" ({_number(row['AP_low'], 3)} to {_number(row['AP_high'], 3)})"
-        body.append([row["policy"], *cells])
+        body.append([policy_words(row["policy"]), *cells])
     heads = ["policy", *(name.replace("_", " ") for name in AP_COLUMNS)]
     return table_html(words.AP_TABLE, words.AP_TABLE_HINT, heads, body, test="ap-table")
 

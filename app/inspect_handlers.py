@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import card, events, query, settings, text, text_dataset, truth
+from app import card, events, query, settings, text, text_dataset, truth, uploads
 from app.guard import sentences
 from app.inspect_files import Files
 from app.inspect_memory import Memory
@@ -19,6 +19,7 @@ from app.inspect_parts import State, oracle_waits, without_box
 from app.ordering import in_order
 from app.widgets.photo_input import check_uploaded
 from dynamask.errors import InputError
+from dynamask.images import is_turned
 
 SKIP_SHOWN = 5  # viewer, card, grid by hand, class of a drawn box, reach of the budget
 
@@ -96,6 +97,8 @@ class Handlers(Memory, Files):
     ) -> tuple[Any, ...]:
         """Analyse a photo that another tab has; the outputs of :meth:`on_photo`.
 
+        It is shown as stored, whatever EXIF says: that is the frame of a COCO set's boxes.
+
         Args:
             path: the photo.
             size: (height, width) that its boxes are meant for.
@@ -104,14 +107,19 @@ class Handlers(Memory, Files):
         Raises:
             InputError: it cannot be read, or has another size.
         """
+        name, turned = path.name, is_turned(path)
+        if turned:
+            path = uploads.as_stored(path, self.viewer.GRADIO_CACHE)
         found = self.session.open(path).scene.image_size
         if tuple(found) != size:
             raise InputError(
                 text_dataset.PHOTO_OTHER_SIZE.format(
-                    name=path.name, width=size[1], height=size[0], w=found[1], h=found[0]
+                    name=name, width=size[1], height=size[0], w=found[1], h=found[0]
                 )
             )
-        return self._open(str(path), path.name, controls)
+        if turned:
+            gr.Info(text_dataset.PHOTO_AS_STORED)
+        return self._open(str(path), name, controls)
 
     def show_box(
         self, state: State, box: tuple[float, ...], name: str, controls: tuple[Any, ...]

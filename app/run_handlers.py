@@ -10,7 +10,7 @@ import gradio as gr
 import pandas as pd
 from gradio.processing_utils import save_file_to_cache
 
-from analysis.compare import compare, verdict
+from analysis.compare import compare
 from analysis.exports import export_run
 from analysis.filters import BOXES, Filters, Queryable
 from analysis.report import write_report
@@ -20,7 +20,7 @@ from app.dataset_handlers import label
 from app.dataset_job import Board
 from app.dataset_make import progress_html, resume_work
 from app.dataset_runs import Shelf, Shelved
-from app.dataset_views import table_html
+from app.dataset_views import policy_choices, present
 from app.guard import sentences, streaming
 from app.session import Session
 from dynamask.errors import DataError, InputError
@@ -76,6 +76,7 @@ class RunHandlers:
             self.run: gr.update(choices=choices, value=chosen, info=info),
             self.first: gr.update(choices=choices, value=second or first),
             self.second: gr.update(choices=choices, value=first if second else None),
+            **self._pair(visitor, second or first, first if second else None),
             **self._told(visitor, chosen),
         }
 
@@ -100,17 +101,14 @@ class RunHandlers:
         return {self.details: self._details(info), **on, **closed}
 
     def _details(self, info: Shelved) -> str:
-        rows, count = self._problems(info)
-        return run_words.details_html(info, rows, count, public=self.shelf.public)
-
-    def _problems(self, info: Shelved) -> tuple[pd.DataFrame, int]:
+        public, rows = self.shelf.public, pd.DataFrame()
         if info.facts.state == "unreadable":
-            return pd.DataFrame(), 0
+            return run_words.details_html(info, rows, None, public=public)
         run = self.shelf.open(info)
         count = _count(run, "problems")
-        if not count:
-            return pd.DataFrame(), 0
-        return run.query("SELECT * FROM problems LIMIT ?", [run_words.MAX_PROBLEMS]), count
+        if count:
+            rows = run.query("SELECT * FROM problems LIMIT ?", [run_words.MAX_PROBLEMS])
+        return run_words.details_html(info, rows, count, public=public, crowds=_crowds(run))
 
     # -- stop, resume, delete --------------------------------------------------------------
 
@@ -189,11 +187,14 @@ class RunHandlers:
         if kind not in words.EXPORT_FORMATS:
             raise InputError(text.EVENT_ODD.format(what="a file format"))
         info = self.shelf.find(key, visitor)
-        if kind == "csv" and (rows := _count(self.shelf.open(info), "objects")) > MAX_CSV_ROWS:
+        run = self.shelf.open(info)
+        if kind == "problems" and _count(run, "problems") is None:
+            raise InputError(words.EXPORT_NO_PROBLEMS.format(name=info.name))
+        if kind == "csv" and (rows := _count(run, "objects") or 0) > MAX_CSV_ROWS:
             raise InputError(words.EXPORT_LARGE.format(most=MAX_CSV_ROWS, rows=rows))
         with uploads_folder.scratch("export-") as folder:
             if kind == "html":
-                made = write_report(self.shelf.open(info), folder / f"report-{info.name}.html")
+                made = write_report(run, folder / f"report-{info.name}.html")
             else:
                 table = "problems" if kind == "problems" else "objects"
                 ending = "parquet" if kind == "parquet" else "csv"
@@ -210,42 +211,68 @@ class RunHandlers:
             raise InputError(words.COMPARE_TWO)
         if first == second:
             raise InputError(words.COMPARE_SAME)
+        if policy is None:
+            raise InputError(words.COMPARE_NO_POLICY)
         if boxes not in BOXES or not isinstance(policy, str) or len(policy) > 40:
             raise InputError(text.EVENT_ODD.format(what="boxes and a policy"))
         infos = [self.shelf.find(key, visitor) for key in (first, second)]
         runs = [self.shelf.open(info) for info in infos]
         found = compare(*runs, Filters(policy=policy, boxes=boxes))
-        if not len(found):
-            said = words.COMPARE_NOTHING.format(policy=policy)
-            return f'<p data-testid="differences">{escape(said)}</p>'
-        body = [
-            [
-                row["metric"],
-                row["unit"],
-                *(f"{row[c]:.4f}" for c in ("first", "second")),
-                f"{row['difference']:+.4f}",
-                f"{row['low']:+.4f} to {row['high']:+.4f}",
-                verdict(row),
-                f"{row['n']:,}",
-                f"{row['photos']:,}",
-            ]
-            for _, row in found.iterrows()
-        ]
-        title = f"{infos[1].name} against {infos[0].name}, policy {policy}"
-        return table_html(title, "", list(words.COMPARE_HEADS), body, test="differences")
+        names = (infos[0].name, infos[1].name)
+        return run_words.differences_html(found, names, policy, boxes)
+
+    @sentences
+    def on_pair(self, visitor: Any, first: Any, second: Any, boxes: Any, policy: Any) -> Answer:
+        """Other runs are to be compared, or other boxes: offer what both of them hold."""
+        return self._pair(visitor, first, second, boxes, policy)
+
+    def _pair(
+        self, visitor: Any, first: Any, second: Any, boxes: Any = "gt", policy: Any = None
+    ) -> Answer:
+        have = [self._present(visitor, key) for key in (first, second)]
+        shared = {
+            b: [p for p in have[1][b] if p in have[0][b]]
+            for b in BOXES
+            if all(b in one for one in have)
+        }
+        shared = {b: names for b, names in shared.items() if names}
+        boxes = boxes if boxes in shared else next(iter(shared), None)
+        names = shared.get(boxes, [])
+        chosen = policy if policy in names else (names[0] if names else None)
+        said = text_dataset.BOXES_CHOICES
+        return {
+            self.boxes: gr.update(choices=[(said[b], b) for b in shared], value=boxes),
+            self.policy: gr.update(choices=policy_choices(names), value=chosen),
+        }
+
+    def _present(self, visitor: Any, key: Any) -> dict[str, list[str]]:
+        """Policies of a run by boxes; {} for one that cannot be read."""
+        try:
+            return present(self.shelf.open(self.shelf.find(key, visitor)))
+        except (DataError, InputError):
+            return {}
 
 
-def _count(run: Queryable, table: str) -> int:
-    """Rows of a table of a run; 0 where it has none."""
+def _crowds(run: Queryable) -> int:
+    """Objects of a run that are crowds."""
+    try:
+        found = run.query("SELECT count(DISTINCT annotation_id) AS n FROM objects WHERE crowd")
+    except DataError:  # no finished shard yet
+        return 0
+    return int(found["n"].iloc[0])
+
+
+def _count(run: Queryable, table: str) -> int | None:
+    """Rows of a table of a run; None where it has no such table."""
     try:
         have = run.query(
             "SELECT table_name FROM information_schema.tables WHERE table_name = ?", [table]
         )
         if not len(have):
-            return 0
+            return None
         return int(run.query(f"SELECT count(*) AS n FROM {table}")["n"].iloc[0])  # noqa: S608
     except DataError:  # no finished shard yet
-        return 0
+        return None
 
 
 def _note(sentence: str) -> str:

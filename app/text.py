@@ -56,7 +56,7 @@ POLICY = "Who chooses the grid"
 POLICIES = {
     "msm": "Switch",
     "budget": "Budget",
-    "size": "Size",
+    "size": "Size rule",
     "random:equal": "Random",
     "oracle": "Oracle",
     "fixed:14": "All 14",

@@ -31,7 +31,7 @@ FILTERS = "Filters: they act on every plot, table and gallery"
 FILTERS_NOW = "Filters: {filters} (open to change)"
 BOXES = "Boxes"
 BOXES_CHOICES = {"gt": "ground truth", "detector": "detector"}
-ROWS_POLICY = "Policy"
+ROWS_POLICY = "Policy (who chooses the grid)"
 CLASSES = "Classes (none: all)"
 SIZE = "Size (small below 32², large from 96² px²)"
 SIZES = {
@@ -190,6 +190,10 @@ PATCH_GONE = "Expected a patch that is shown, got another; click a mark again."
 PHOTO_OTHER_SIZE = (
     "Expected {name} at {width} x {height} px as the run has it, got {w} x {h} px; put the photo "
     "that the run was made with into the folder."
+)
+PHOTO_AS_STORED = (
+    "This photo is shown as its file stores it, not turned upright: the boxes of a COCO set are "
+    "meant so."
 )
 
 # -- making a run

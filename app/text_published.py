@@ -19,7 +19,8 @@ OURS = (
 TABLE = "Published results (click a column's head to sort)"
 CHART_HINT = (
     "Look within one column: methods with the same backbone and a like schedule can be compared; "
-    "across columns backbone or training differ as well."
+    "across columns backbone or training differ as well. Point at a mark, or tap it, "
+    "to read what it is."
 )
 HEADS = {
     "method": "Method",

@@ -23,9 +23,11 @@ STATE_DONE = "It is finished."
 STATE_RUNNING = "It is being made: {done} of {total} photos are done."
 STATE_STOPPED = "It is stopped: {done} of {total} photos are done. Resume it to go on."
 STATE_UNREADABLE = "It cannot be read: {problem}"
-FACT_OBJECTS = "It measures {objects:,} annotated objects on {photos:,} photos."
-FACT_POLICIES = "Every object was decoded at its true box under {policies}."
-FACT_DETECTOR = "At the detector's boxes it was decoded under {policies}."
+FACT_OBJECTS = "It measures {objects:,} annotated objects on {photos:,} photos{crowds}."
+FACT_CROWDS = "; {crowds:,} of them are crowds, which the Dataset tab leaves out at first"
+FACT_CROWD = "; one of them is a crowd, which the Dataset tab leaves out at first"
+FACT_POLICIES = "At its true box every object was decoded with grids by: {policies}."
+FACT_DETECTOR = "At the detector's boxes with grids by: {policies}."
 FACT_WEIGHTS = "The weights are {weights} (SHA-256 {sha}…)."
 FACT_DATA = "The annotations are {coco}."
 FACT_MADE = "It was started {made}."
@@ -34,6 +36,9 @@ NOT_PUBLIC = "Its folder: {path}"
 
 PROBLEMS = "Problems of the data"
 PROBLEMS_NONE = "Every photo and annotation of the file was used."
+PROBLEMS_UNKNOWN = (
+    "This run keeps no list of problems, so whether anything was left out is not known."
+)
 PROBLEMS_HINT = (
     "{count:,} entries were left out or repaired. The first {shown:,} are listed; the export has "
     "all."
@@ -49,16 +54,26 @@ COMPARE_HINT = (
 )
 COMPARE_FIRST = "First run"
 COMPARE_SECOND = "Second run"
-COMPARE_POLICY = "Policy"
+COMPARE_POLICY = "Policy (who chooses the grid)"
 COMPARE_BOXES = "Boxes"
 COMPARE_START = "Compare"
 COMPARE_SAME = "Expected two different runs, got one twice; choose another second run."
 COMPARE_TWO = "Expected two runs, got fewer; choose a first and a second run."
+COMPARE_NO_POLICY = "Expected runs that share a policy at these boxes, got none; choose other runs."
 COMPARE_NOTHING = (
     "The two runs share no photo with objects of policy {policy}, so they cannot be compared."
 )
+COMPARE_TITLE = "{second} against {first}, policy {policy}, {boxes} boxes"
+COMPARE_METRIC = "{metric} ({unit})"
+COMPARE_VERDICTS = {
+    "higher": "second is higher",
+    "lower": "second is lower",
+    "no clear difference": "no clear difference",
+    "not known": "not known",
+}
+COMPARE_NO_INTERVAL = "needs two photos"
 COMPARE_HEADS = (
-    *("Metric", "Unit", "First", "Second", "Difference", "95 % interval", "Verdict"),
+    *("Metric", "Verdict", "Difference", "95 % interval", "First", "Second"),
     *("Objects", "Photos"),
 )
 
@@ -74,5 +89,8 @@ EXPORT_FORMATS = {
 EXPORT_START = "Prepare the file"
 EXPORT_LARGE = (
     "Expected at most {most:,} rows to export as CSV here, got {rows:,}; export Parquet instead."
+)
+EXPORT_NO_PROBLEMS = (
+    "Expected a run with a list of problems, got {name}, which keeps none; choose another format."
 )
 EXPORT_READY = "{name}, {size:.1f} MB. If the download does not start, press the button again."

@@ -8,6 +8,10 @@ import shutil
 import threading
 from pathlib import Path
 
+import cv2
+from gradio.processing_utils import save_bytes_to_cache
+
+from dynamask.coco_read import read_rgb
 from dynamask.errors import InputError
 from dynamask.images import ReadImage, read_image
 
@@ -44,6 +48,37 @@ def read_upload(
     path = Path(path)
     _check_disk(path, min_free_bytes)
     return _decode_in_time(path, max_bytes, seconds)
+
+
+def as_stored(path: Path, cache: str) -> Path:
+    """A copy of a photo whose pixels lie as the file stores them, without EXIF that turns them.
+
+    Args:
+        path: the photo.
+        cache: folder that the copy is kept in, under a name made from its content.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    data = path.read_bytes()
+    stored = _without_exif(data) if data.startswith(b"\xff\xd8") else None
+    if stored is None:
+        stored = cv2.imencode(".png", read_rgb(path)[..., ::-1])[1].tobytes()
+    return Path(save_bytes_to_cache(stored, "stored", cache))
+
+
+def _without_exif(jpeg: bytes) -> bytes | None:
+    """A JPEG without APP1 segments (EXIF and XMP), the picture untouched; None if damaged."""
+    kept, place = [jpeg[:2]], 2
+    while jpeg[place : place + 1] == b"\xff" and place + 4 <= len(jpeg):
+        kind = jpeg[place + 1]
+        if kind == 0xDA:  # from here on the picture itself
+            return b"".join([*kept, jpeg[place:]])
+        end = place + 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")
+        if kind != 0xE1:
+            kept.append(jpeg[place:end])
+        place = end
+    return None
 
 
 def _check_disk(path: Path, min_free_bytes: int) -> None:

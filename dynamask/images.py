@@ -109,6 +109,25 @@ def read_image(
     return ReadImage(pixels, tuple(notices))
 
 
+def is_turned(source: str | Path | bytes) -> bool:
+    """Whether :func:`read_image` turns or mirrors a photo, as EXIF asks; False for no photo.
+
+    Raises:
+        InputError: there is no such file, or it is too large.
+    """
+    data, _ = _read_bytes(source, MAX_FILE_BYTES)
+    kind = sniff(data)
+    size = webp_size(data) if kind == "WEBP" else None
+    if kind not in _READERS or (size and size[0] * size[1] > MAX_PIXELS):
+        return False
+    try:
+        with _READERS[kind](io.BytesIO(data)) as image:
+            return _orientation(image) != 1
+    except Exception as error:
+        log.debug("no photo: %r", error)
+        return False
+
+
 def _read_bytes(source: str | Path | bytes, limit: int) -> tuple[bytes, str]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         data, name = bytes(source), "the photo"

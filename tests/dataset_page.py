@@ -92,6 +92,10 @@ def drawn(page: Page, name: str) -> None:
 
 
 def group(page: Page, words: str, first: str) -> None:
-    """Choose a group of plots."""
-    page.locator("#dm-groups").get_by_role("tab", name=words).click()
+    """Choose a group of plots; on a narrow screen it may lie in a menu."""
+    found = page.locator("#dm-groups").get_by_role("tab", name=words)
+    if not found.is_visible():
+        page.locator("#dm-groups").get_by_role("button", name="More tabs").click()
+        found = page.locator("#dm-groups .overflow-dropdown button").filter(has_text=words)
+    found.click()
     drawn(page, first)

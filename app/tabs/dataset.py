@@ -82,7 +82,7 @@ class DatasetTab(DatasetHandlers):
                     elem_id="dm-f-boxes",
                 )
                 self.policy = gr.Radio(
-                    [FIRST["policy"]],
+                    dataset_views.policy_choices([FIRST["policy"]]),
                     value=FIRST["policy"],
                     label=words.ROWS_POLICY,
                     elem_id="dm-f-policy",

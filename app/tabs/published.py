@@ -7,9 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from analysis.published import AP_COLUMNS, published_figure, published_table
+from analysis.published import epochs, published_figure, published_table
 from app import text_published as words
 from app.widgets.plotly_view import PlotlyView
+from app.widgets.sort_table import SortTable, sort_table_html
 from dynamask.errors import DataError
 
 
@@ -26,17 +27,11 @@ class PublishedTab:
             elem_id="dm-published-plot",
         )
         gr.HTML(f'<p class="dm-look"><b aria-hidden="true">?</b>{escape(words.CHART_HINT)}</p>')
-        rows = table_rows()
-        self.table = gr.Dataframe(
-            value=rows,
-            headers=list(words.HEADS.values()),
-            datatype=["str"] * 3 + ["number"] * len(AP_COLUMNS) + ["str"] * 2,
-            label=words.TABLE,
-            show_label=True,
-            interactive=False,
-            max_height=760,
-            elem_id="dm-published-table",
+        heads = list(words.HEADS)
+        table = sort_table_html(
+            words.TABLE, list(words.HEADS.values()), table_rows(), by=heads.index("AP")
         )
+        self.table = SortTable(table, elem_id="dm-published-table")
         gr.HTML(_paragraphs(words.OURS, words.SOURCE), elem_id="dm-published-source")
 
 
@@ -51,7 +46,7 @@ def figure() -> dict[str, Any] | None:
 def table_rows() -> list[list[Any]]:
     """Rows of the table under ``text_published.HEADS``, the highest AP first.
 
-    Unpublished numbers are None, so that the numbers around them still sort as numbers.
+    Unpublished numbers are None; a schedule comes with its epochs, by which it is sorted.
     """
     try:
         table = published_table("AP")
@@ -61,6 +56,7 @@ def table_rows() -> list[list[Any]]:
     rows = []
     for row in table.to_dict("records"):
         cells = [row[name] for name in words.HEADS]
+        cells[cells.index(row["schedule"])] = (row["schedule"], epochs(row["schedule"]))
         rows.append([None if c != c else c for c in cells])
     return rows
 

@@ -74,8 +74,7 @@ class RunsTab(RunHandlers):
                     elem_id="dm-compare-boxes",
                 )
                 self.policy = gr.Dropdown(
-                    ["msm", "size", "fixed:14", "fixed:28", "fixed:56", "fixed:112", "oracle"],
-                    value="msm",
+                    [],  # what both runs hold
                     label=words.COMPARE_POLICY,
                     elem_id="dm-compare-policy",
                 )
@@ -90,7 +89,8 @@ class RunsTab(RunHandlers):
     def _wire(self, tab: gr.Tab) -> None:
         visitor = self.dataset.visitor
         known = [visitor, self.run]
-        listed = [self.run, self.first, self.second]
+        listed = [self.run, self.first, self.second, self.boxes, self.policy]
+        pair = [visitor, self.first, self.second, self.boxes, self.policy]
         told = [
             *(self.details, self.show, self.resume, self.stop, self.delete, self.export),
             *(self.confirm, self.exported),
@@ -126,9 +126,17 @@ class RunsTab(RunHandlers):
             concurrency_id="report",
             concurrency_limit=1,
         ).success(None, self.file, None, js=SAVE_JS, api_visibility="private")
+        gr.on(
+            [c.input for c in (self.first, self.second, self.boxes)],
+            self.on_pair,
+            pair,
+            [self.boxes, self.policy],
+            **QUIET,
+            trigger_mode="always_last",
+        )
         self.compare.click(
             self.on_compare,
-            [visitor, self.first, self.second, self.boxes, self.policy],
+            pair,
             self.differences,
             api_visibility="private",
             show_progress_on=[self.differences],

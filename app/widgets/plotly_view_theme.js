@@ -60,6 +60,11 @@ function titles(layout) { // the title leaves the plot: beside it, it can wrap a
   return [decoded(title), decoded(rest.join(' '))];
 }
 
+function lettered(trace, width) { // names beside marks need room; narrow plots tell them on a tap
+  const crowded = width < NARROW && /\+text/.test(trace.mode || '');
+  return crowded ? { ...trace, mode: trace.mode.replace('+text', '') } : trace;
+}
+
 function dressed(layout, look, width, height) {
   const out = recoloured(layout, look);
   delete out.title;

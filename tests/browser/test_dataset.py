@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from dataset_page import NASTY, PATIENCE_MS, choose_tab, data_set, drawn, group, open_dataset
+from dataset_page import NASTY, PATIENCE_MS, data_set, drawn, group, open_dataset
+from looks import every_look
+from page_helpers import overflow, serious
 from playwright.sync_api import Page, expect
 from serving import serving
 
@@ -53,7 +55,9 @@ def choose(page: Page, label: str) -> None:
     page.get_by_role("option", name=re.compile(label)).click()
 
 
-def test_from_a_coco_file_to_an_object_in_the_inspector(page: Page, tmp_path: Path) -> None:
+def test_from_a_coco_file_to_an_object_in_the_inspector(
+    page: Page, tmp_path: Path, picture: Callable[..., None]
+) -> None:
     open_dataset(page)
     make_run(page, 10, "mine")
     # stop it after a photo, resume it in the Runs tab
@@ -66,11 +70,13 @@ def test_from_a_coco_file_to_an_object_in_the_inspector(page: Page, tmp_path: Pa
     made(page, "stopped")
     done = int(page.get_by_test_id("make").first.get_attribute("data-done"))
     assert 1 <= done < 10
+    picture(page, "1 stopped")
     page.get_by_role("tab", name="Runs").click()
     page.locator("#dm-runs-list label").filter(has_text="mine").click()
     details = page.get_by_test_id("run-details")
     expect(details).to_contain_text(f"It is stopped: {done} of 10", timeout=30_000)
     expect(page.get_by_test_id("problems")).to_contain_text("9999")
+    picture(page, "2 to resume")
     page.locator("#dm-runs-resume").click()
     made(page, "done", "#dm-runs-progress")
     expect(details).to_contain_text("20 annotated objects on 10 photos", timeout=30_000)
@@ -84,11 +90,16 @@ def test_from_a_coco_file_to_an_object_in_the_inspector(page: Page, tmp_path: Pa
     # one filter bar over everything; closed it says in a line what is let through
     filters = page.locator("#dm-filters")
     expect(page.locator("#dm-f-size")).to_be_hidden()
-    expect(filters).to_contain_text("policy msm, ground-truth boxes, no crowds")
+    expect(filters).to_contain_text("policy switch, ground-truth boxes, no crowds")
+    picture(page, "3 names from the file are text")
     filters.locator("button").first.click()
+    expect(page.locator("#dm-f-policy label")).to_have_text(
+        ["switch", "all 14", "all 28", "all 56", "all 112", "oracle", "size rule"]
+    )
     page.locator("#dm-f-size label").filter(has_text="small").first.click()
     expect(totals).to_contain_text("No object passes", timeout=PATIENCE_MS)
     expect(filters).to_contain_text("area 0 to 1024 px²")
+    picture(page, "4 nothing passes")
     page.locator("#dm-f-clear").click()
     expect(totals).to_contain_text("20 objects", timeout=PATIENCE_MS)
     page.locator("#dm-f-classes input").fill("person")
@@ -104,10 +115,12 @@ def test_from_a_coco_file_to_an_object_in_the_inspector(page: Page, tmp_path: Pa
     patches.first.click()
     facts = page.get_by_test_id("facts")
     expect(facts).to_contain_text("person")
+    picture(page, "5 behind a Pareto point")
     page.locator("#dm-open-inspect").click()
     viewer = page.locator("[data-testid=mask-viewer][data-ready=true]")
     expect(viewer).to_be_visible(timeout=PATIENCE_MS)
     expect(page.locator("#dm-detail")).to_contain_text("person", timeout=PATIENCE_MS)
+    picture(page, "6 in the inspector")
     # the report, of all classes again
     page.get_by_role("tab", name="Dataset", exact=True).click()
     page.locator("#dm-f-clear").click()
@@ -115,9 +128,21 @@ def test_from_a_coco_file_to_an_object_in_the_inspector(page: Page, tmp_path: Pa
     with page.expect_download(timeout=PATIENCE_MS) as info:
         page.locator("#dm-report").click()
     info.value.save_as(tmp_path / "report.html")
+    show_report(page, tmp_path / "report.html", picture)
     text = (tmp_path / "report.html").read_text()
     assert "Policies on the same objects" in text and NASTY not in text
     assert "&lt;img src=x" in text or "\\u003cimg src=x" in text
+
+
+def show_report(page: Page, report: Path, picture: Callable[..., None]) -> None:
+    """The report by itself, in a page that cannot ask anybody for anything."""
+    page.context.set_offline(True)
+    alone = page.context.new_page()
+    alone.goto(report.as_uri())
+    expect(alone.locator("#plot-share_by_area .main-svg").first).to_be_visible(timeout=PATIENCE_MS)
+    picture(alone, "7 report")
+    alone.close()
+    page.context.set_offline(False)
 
 
 def test_a_budget_reselects_every_object(page: Page) -> None:
@@ -139,15 +164,51 @@ def test_a_budget_reselects_every_object(page: Page) -> None:
     expect(page.locator("#dm-open-inspect")).to_be_hidden()
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (1280, "dark"), (390, "light")])
-def test_layout_and_accessibility(
-    open_page: Callable[..., Page], tmp_path: Path, width: int, theme: str
+GROUPS = {
+    "Which grid": ("share_by_area", "map"),
+    "Quality against cost": ("pareto_iou", "pareto_boundary_ap"),
+    "Against the best grid": ("confusion", "regret_by_class"),
+    "AP and errors": ("ap_by_area", "error_costs"),
+}
+
+
+@every_look
+def test_every_group_of_plots_can_be_read_in_every_look(
+    page: Page, look: str, picture: Callable[..., None]
 ) -> None:
-    page = open_page(width=width, theme=theme)
+    """axe-core finds nothing serious, nothing leaves the screen; and from a Pareto point to its
+    objects under a budget, on the run that is shipped."""
     open_dataset(page)
-    page.screenshot(path=tmp_path / f"dataset-{width}-{theme}.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
-    for name in ("Runs", "Published"):
-        choose_tab(page, name)
-        expect(page.locator("#dm-runs-list, #dm-published-table").first).to_be_attached()
-        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+    for words, (first, last) in GROUPS.items():
+        group(page, words, first)
+        drawn(page, last)
+        serious(page)
+        assert overflow(page) <= 0
+        picture(page, words)
+    page.locator("#dm-filters button").first.click()
+    page.locator("#dm-f-size label").filter(has_text="large").first.click()
+    totals = page.get_by_test_id("totals")
+    expect(page.locator("#dm-filters")).to_contain_text("area 9216", timeout=PATIENCE_MS)
+    every = totals.inner_text()
+    page.locator("#dm-budget-on input").check()
+    value = page.locator("#dm-set-budget input[type=number]")
+    expect(value).to_be_enabled()
+    value.fill("0.08")
+    value.press("Tab")
+    expect(totals).to_contain_text(re.compile(r"· 0\.0(79\d|800) GMAC"), timeout=PATIENCE_MS)
+    assert totals.inner_text().split(" · ")[0] == every.split(" · ")[0]
+    serious(page)  # with the filters open
+    picture(page, "filters and a budget")
+    page.locator("#dm-filters button").first.click()
+    group(page, "Quality against cost", "pareto_iou")
+    pareto = page.locator("#dm-plot-pareto_iou")
+    expect(pareto.locator(".legend")).to_contain_text("your budget")
+    pareto.scroll_into_view_if_needed()
+    pareto.locator(".points path.point").first.click(force=True)
+    patches = page.locator("#dm-patches button")
+    expect(patches.first).to_be_visible(timeout=PATIENCE_MS)
+    patches.first.click()
+    expect(page.get_by_test_id("facts")).to_contain_text("best grid")
+    serious(page)
+    assert overflow(page) <= 0
+    picture(page, "behind a Pareto point")

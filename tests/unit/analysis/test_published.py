@@ -11,6 +11,7 @@ from factories import SHARED
 from analysis.published import (
     CSV_FILE,
     NOT_REPRODUCED,
+    epochs,
     published_figure,
     published_table,
     read_published,
@@ -63,6 +64,21 @@ def test_chart_holds_every_row() -> None:
     assert sum(len(t["x"]) for t in figure["data"]) == len(read_published())
     assert NOT_REPRODUCED in figure["data"][1]["name"]
     assert all(NOT_REPRODUCED in text for text in figure["data"][1]["hovertext"])
+
+
+def test_the_chart_goes_from_short_to_long_training() -> None:
+    shown = published_figure()["layout"]["xaxis"]["categoryarray"]
+    place = [(name.startswith("ResNeXt"), epochs(name.rpartition(" ")[2])) for name in shown]
+    assert place == sorted(place) and len(set(place)) == len(place)
+    assert [epochs(s) for s in ("1x", "3x", "18e", "", "x", "3y", "-1x")] == [
+        12,
+        36,
+        18,
+        0,
+        0,
+        0,
+        0,
+    ]
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
