@@ -200,7 +200,7 @@ class RunHandlers:
                 ending = "parquet" if kind == "parquet" else "csv"
                 made = folder / f"{info.name}-{table}.{ending}"
                 export_run(info.path, made, table)
-            said = words.EXPORT_READY.format(name=made.name, size=made.stat().st_size / 1e6)
+            said = words.EXPORT_READY.format(name=made.name, size=words.size(made.stat().st_size))
             path = save_file_to_cache(str(made), self.file.GRADIO_CACHE)
         return {self.file: gr.update(value=path), self.exported: _note(said)}
 

@@ -75,7 +75,7 @@ def sentences(info: Shelved, *, public: bool, crowds: int = 0) -> list[str]:
     if facts.created:
         made = facts.created.replace("T", " ").removesuffix("+00:00") + " UTC"
         out.append(words.FACT_MADE.format(made=made))
-    out.append(words.FACT_SIZE.format(size=facts.size_bytes / 1e6))
+    out.append(words.FACT_SIZE.format(size=words.size(facts.size_bytes)))
     if not public and not info.shipped:
         out.append(words.NOT_PUBLIC.format(path=info.path))
     return out

@@ -31,7 +31,7 @@ FACT_DETECTOR = "At the detector's boxes with grids by: {policies}."
 FACT_WEIGHTS = "The weights are {weights} (SHA-256 {sha}…)."
 FACT_DATA = "The annotations are {coco}."
 FACT_MADE = "It was started {made}."
-FACT_SIZE = "Its files take {size:.1f} MB."
+FACT_SIZE = "Its files take {size}."
 NOT_PUBLIC = "Its folder: {path}"
 
 PROBLEMS = "Problems of the data"
@@ -93,4 +93,9 @@ EXPORT_LARGE = (
 EXPORT_NO_PROBLEMS = (
     "Expected a run with a list of problems, got {name}, which keeps none; choose another format."
 )
-EXPORT_READY = "{name}, {size:.1f} MB. If the download does not start, press the button again."
+EXPORT_READY = "{name}, {size}. If the download does not start, press the button again."
+
+
+def size(count: int) -> str:
+    """Bytes as people read them: ``12 kB``, ``2.6 MB``."""
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.0f} kB"
