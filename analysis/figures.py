@@ -83,6 +83,8 @@ def frame(
         base[name] = {**axis, "title": {"text": words}, **layout.pop(name, {})}
     if not n and not layout.get("annotations"):
         layout["annotations"] = [nothing("No object passes the filters; widen them.")]
+        for name in ("xaxis", "yaxis"):  # numbers along an empty plot would mean nothing
+            base[name] |= {"showticklabels": False, "showgrid": False, "zeroline": False}
     return {"data": [plain(t) for t in data], "layout": plain({**base, **layout})}
 
 
