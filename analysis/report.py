@@ -50,7 +50,7 @@ h1{font-size:1.7rem;margin-bottom:.2rem}h2{margin-top:2.4rem;font-size:1.25rem}
 table{border-collapse:collapse;font-size:.86rem;display:block;overflow-x:auto}
 th,td{padding:.25rem .6rem;border-bottom:1px solid #d4d4d8;text-align:right;white-space:nowrap}
 th:first-child,td:first-child{text-align:left}
-.plot{height:460px;margin:1rem 0}.soft{color:#52525b}
+.plot{height:560px;margin:1rem 0}.soft{color:#52525b}
 @media(prefers-color-scheme:dark){body{color:#e4e4e7;background:#18181b}
 th,td{border-color:#3f3f46}.soft{color:#a1a1aa}}
 """
@@ -67,6 +67,8 @@ for (const [name, figure] of Object.entries(figures)) {
     for (const a of ["xaxis", "yaxis"])
       Object.assign(l[a], {gridcolor: inks.soft, linecolor: inks.soft, zerolinecolor: inks.soft});
   }
+  for (const a of [figure.layout.xaxis, figure.layout.yaxis])
+    a.title = {font: {size: 12}, ...a.title};
   Plotly.newPlot(document.getElementById("plot-" + name), figure.data, figure.layout,
     {responsive: true, displaylogo: false});
 }

@@ -19,7 +19,6 @@ from app.inspect_parts import State, oracle_waits, without_box
 from app.ordering import in_order
 from app.widgets.photo_input import check_uploaded
 from dynamask.errors import InputError
-from dynamask.images import is_turned
 
 SKIP_SHOWN = 5  # viewer, card, grid by hand, class of a drawn box, reach of the budget
 
@@ -97,7 +96,7 @@ class Handlers(Memory, Files):
     ) -> tuple[Any, ...]:
         """Analyse a photo that another tab has; the outputs of :meth:`on_photo`.
 
-        It is shown as stored, whatever EXIF says: that is the frame of a COCO set's boxes.
+        It is shown in the frame of its boxes: mostly as stored, whatever EXIF says.
 
         Args:
             path: the photo.
@@ -107,19 +106,18 @@ class Handlers(Memory, Files):
         Raises:
             InputError: it cannot be read, or has another size.
         """
-        name, turned = path.name, is_turned(path)
-        if turned:
-            path = uploads.as_stored(path, self.viewer.GRADIO_CACHE)
-        found = self.session.open(path).scene.image_size
+        name = path.name
+        framed = uploads.in_frame(path, size, self.viewer.GRADIO_CACHE)
+        found = self.session.open(framed).scene.image_size
         if tuple(found) != size:
             raise InputError(
                 text_dataset.PHOTO_OTHER_SIZE.format(
                     name=name, width=size[1], height=size[0], w=found[1], h=found[0]
                 )
             )
-        if turned:
+        if framed != path:
             gr.Info(text_dataset.PHOTO_AS_STORED)
-        return self._open(str(path), name, controls)
+        return self._open(str(framed), name, controls)
 
     def show_box(
         self, state: State, box: tuple[float, ...], name: str, controls: tuple[Any, ...]

@@ -192,7 +192,7 @@ PHOTO_OTHER_SIZE = (
     "that the run was made with into the folder."
 )
 PHOTO_AS_STORED = (
-    "This photo is shown as its file stores it, not turned upright: the boxes of a COCO set are "
+    "This photo is shown as its file stores it, not turned upright: the boxes of this set are "
     "meant so."
 )
 

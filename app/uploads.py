@@ -13,7 +13,7 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from dynamask.coco_read import read_rgb
 from dynamask.errors import InputError
-from dynamask.images import ReadImage, read_image
+from dynamask.images import ReadImage, is_turned, read_image
 
 MAX_UPLOAD_BYTES = 20_000_000  # a 24-megapixel JPEG at best quality takes about 15 MB
 MIN_FREE_BYTES = 1_000_000_000  # below this the server refuses work rather than fill the disk
@@ -50,20 +50,30 @@ def read_upload(
     return _decode_in_time(path, max_bytes, seconds)
 
 
-def as_stored(path: Path, cache: str) -> Path:
-    """A copy of a photo whose pixels lie as the file stores them, without EXIF that turns them.
+def in_frame(path: Path, size: tuple[int, int], cache: str) -> Path:
+    """A photo that opens in the frame of a set's boxes, as coco_read.read_photo has it.
 
     Args:
         path: the photo.
-        cache: folder that the copy is kept in, under a name made from its content.
+        size: (height, width) that the boxes are meant for.
+        cache: folder for a copy whose pixels lie as the file stores them, where EXIF would turn
+            them out of the frame.
+
+    Returns:
+        The photo itself, or the copy.
 
     Raises:
-        DataError: it cannot be decoded.
+        InputError: there is no such file; DataError: it cannot be decoded.
     """
+    if not is_turned(path):
+        return path
+    pixels = read_rgb(path)
+    if pixels.shape[:2] != size:  # then the boxes are meant for the upright photo
+        return path
     data = path.read_bytes()
     stored = _without_exif(data) if data.startswith(b"\xff\xd8") else None
     if stored is None:
-        stored = cv2.imencode(".png", read_rgb(path)[..., ::-1])[1].tobytes()
+        stored = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
     return Path(save_bytes_to_cache(stored, "stored", cache))
 
 

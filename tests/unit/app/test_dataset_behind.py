@@ -12,7 +12,7 @@ from tab_helpers import build_tab
 from analysis.patches import SIDE, draw
 from app.session import Session
 from app.tabs.inspect import InspectTab
-from app.uploads import as_stored
+from app.uploads import in_frame
 from dynamask.coco_read import CocoImage, read_photo, read_rgb
 from dynamask.errors import InputError
 from dynamask.images import is_turned, read_image
@@ -73,14 +73,24 @@ def test_a_copy_as_stored_has_the_same_pixels(tmp_path: Path, ending: str) -> No
     assert not is_turned(plain)
     path = turned(tmp_path / f"turned.{ending}", 6)
     assert is_turned(path) and read_image(path).pixels.shape == (WIDTH, HEIGHT, 3)
-    copy = as_stored(path, str(tmp_path / "cache"))
+    copy = in_frame(path, (HEIGHT, WIDTH), str(tmp_path / "cache"))
+    assert copy != path and in_frame(plain, (HEIGHT, WIDTH), str(tmp_path / "cache")) == plain
     assert not is_turned(copy)
     assert np.array_equal(read_image(copy).pixels, read_rgb(path))
 
 
-def test_a_cut_jpeg_has_no_copy(tmp_path: Path) -> None:
+def test_boxes_that_were_drawn_upright_keep_the_photo_upright(
+    tab: InspectTab, tmp_path: Path
+) -> None:
+    path = turned(tmp_path / "a.jpg", 6, quality=95)
+    seen = read_photo(tmp_path, CocoImage(1, path.name, HEIGHT, WIDTH))
+    assert in_frame(path, seen.shape[:2], str(tmp_path / "cache")) == path
+    state = tab.show_photo(path, seen.shape[:2], CONTROLS)[2]
+    shown = tab.session.reopen(state["key"]).pixels
+    assert np.abs(shown.astype(int) - seen).max() < 12
+
+
+def test_a_photo_of_another_size_is_another_photo(tab: InspectTab, tmp_path: Path) -> None:
     path = turned(tmp_path / "a.jpg", 6)
-    path.write_bytes(path.read_bytes()[:60])
-    assert not is_turned(path)
-    with pytest.raises(InputError):
-        as_stored(path, str(tmp_path / "cache"))
+    with pytest.raises(InputError, match=r"Expected a\.jpg at 30 x 20 px"):
+        tab.show_photo(path, (20, 30), CONTROLS)
