@@ -75,15 +75,16 @@ class Keeper:
         self.sweep()
         if not self._shelf.public:
             return None
-        kept = self._shelf.kept()
+        kept = [k for k in self._shelf.kept() if k.owned]
         mine = [k for k in kept if self._shelf.is_owner(k.name, owner)]
         limits = self.limits
         if len(mine) >= limits.runs:
             raise InputError(words.KEEP_RUNS.format(most=limits.runs))
-        left = limits.visitor_bytes - sum(k.size_bytes for k in mine)
+        sizes = {k.name: k.size_bytes for k in kept}
+        left = limits.visitor_bytes - sum(sizes[k.name] for k in mine)
         if left <= 0:
             raise InputError(words.KEEP_BYTES.format(most=limits.visitor_bytes / 1e9))
-        everybody = limits.all_bytes - sum(k.size_bytes for k in kept)
+        everybody = limits.all_bytes - sum(sizes.values())
         if everybody <= 0:
             raise InputError(words.KEEP_FULL)
         return min(left, everybody)

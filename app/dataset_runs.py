@@ -86,14 +86,19 @@ class Kept:
         used: seconds since 1970 when it was last looked at.
         owned: whether a visitor made it.
         orphan: whether there is no run: its making was cut short, or it was deleted by hand.
-        size_bytes: of the run and of what was uploaded for it.
+        folders: of the run and of what was uploaded for it.
     """
 
     name: str
     used: float
     owned: bool
     orphan: bool
-    size_bytes: int
+    folders: tuple[Path, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all of it; counted when it is asked for."""
+        return sum(folder_bytes(folder) for folder in self.folders)
 
 
 class Shelf:
@@ -275,8 +280,8 @@ class Shelf:
         path = self.folder / home.name
         facts = _json(home / FACTS) or {}
         used = next((t for p in (home / USED, home) if (t := _time(p)) is not None), 0.0)
-        size = folder_bytes(home) + folder_bytes(path)
-        return Kept(home.name, used, bool(facts.get("owner")), not _is_run(path), size)
+        owned = bool(facts.get("owner"))
+        return Kept(home.name, used, owned, not _is_run(path), (home, path))
 
     def _use(self, name: str) -> None:
         """Write down that a run was looked at now."""

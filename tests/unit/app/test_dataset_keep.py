@@ -138,6 +138,8 @@ def test_a_visitor_has_so_many_bytes(tmp_path: Path) -> None:
     server.make("more", MINE, 200_000)
     with pytest.raises(InputError, match=r"at most 0\.0005 GB"):
         server.keeper.room(MINE)
+    server.make("the-operators", "", 600_000)  # is not counted
+    assert server.keeper.room(YOURS)
     server.make("theirs", YOURS, 300_000)
     with pytest.raises(InputError, match="full one"):
         server.keeper.room("s" * 32)
