@@ -38,7 +38,9 @@ def test_masks_are_found_and_summed_up(page: Page, astronaut: Path) -> None:
 
 def test_hovering_shows_a_tooltip_without_any_request(page: Page, astronaut: Path) -> None:
     analyse(page, astronaut)
-    page.wait_for_timeout(500)  # what analysing asked for is then over; the queue's stream stays
+    drawn = page.locator("#dm-photo-plots .pv[data-ready=true]")
+    expect(drawn).to_have_count(3, timeout=PATIENCE_MS)  # the last that analysing asked for
+    page.wait_for_timeout(500)  # the queue's stream stays
     requests: list[Request] = []
     page.on("request", lambda request: requests.append(request))
     x, y = point_of(page, visible_row(page))
