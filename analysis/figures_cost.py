@@ -23,7 +23,7 @@ NO_PAIRS = (
     "python -m analysis run --detector-grids to see AP against cost."
 )
 _SYMBOLS = {"rule": "x", "switch": "star", "bound": "triangle-up-open", "random": "circle-open"}
-_RANDOM = "random, the switch's shares"
+_RANDOM = "random, same shares"
 
 
 def pareto(
@@ -54,7 +54,7 @@ def pareto(
         {
             "type": "scatter",
             "mode": "lines+markers",
-            "name": "switch under a budget",
+            "name": "switch, by budget",
             "x": sweep["gmac_per_roi"],
             "y": sweep[quality],
             "line": {"color": accent, "width": 2},

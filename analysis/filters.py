@@ -20,6 +20,7 @@ from dynamask.config import GRIDS
 from dynamask.errors import DataError, InputError
 
 BOXES = ("gt", "detector")
+NO_LIMIT_PX2 = 1e9  # above every photo that can be opened
 PHOTO_BUCKETS = 300
 """The bootstrap draws photos; with more photos than this it draws as many equal groups of them."""
 
@@ -109,7 +110,9 @@ class Filters:
             more = len(self.categories) - 3
             parts.append(f"class {shown}{f' and {more} more' if more > 0 else ''}")
         if self.area_px2 is not None:
-            parts.append(f"area {self.area_px2[0]:g} to {self.area_px2[1]:g} px²")
+            low, high = self.area_px2
+            open_ = high >= NO_LIMIT_PX2
+            parts.append(f"area from {low:g} px²" if open_ else f"area {low:g} to {high:g} px²")
         if self.grids is not None:
             parts.append("grid " + ", ".join(map(str, self.grids)))
         if self.score is not None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from analysis.filters import BOXES, Filters
+from analysis.filters import BOXES, NO_LIMIT_PX2, Filters
 from app import events, text
 from app import text_dataset as words
 from dynamask.config import GRIDS
 from dynamask.errors import InputError
 
 SMALL, LARGE = 32.0**2, 96.0**2  # COCO's bins, edges in both of them as COCO has it
-MAX_AREA = 1e9  # px²; above every photo that can be opened
+MAX_AREA = NO_LIMIT_PX2
 SIZES = {
     "any": (0.0, MAX_AREA),
     "small": (0.0, SMALL),

@@ -120,9 +120,10 @@ function faded(trace, ids) { // points that a filter or a brush leaves out step 
 }
 
 function composed() {
+  const names = figure.data.filter((trace) => trace.name && trace.showlegend !== false).length;
   const look = theme(), height = (figure.layout && figure.layout.height) || fixed.tall;
   const data = figure.data.map((trace, index) => faded(lettered(recoloured(trace, look), stage.clientWidth), pointIds[index]));
-  const layout = dressed(figure.layout || {}, look, stage.clientWidth, height);
+  const layout = dressed(figure.layout || {}, look, stage.clientWidth, height, names);
   layout.uirevision = layout.uirevision || find('title').textContent || 'plot'; // a zoom outlives new numbers
   layout.dragmode = dragMode();
   layout.clickmode = 'event';

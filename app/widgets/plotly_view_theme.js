@@ -65,7 +65,16 @@ function lettered(trace, width) { // names beside marks need room; narrow plots 
   return crowded ? { ...trace, mode: trace.mode.replace('+text', '') } : trace;
 }
 
-function dressed(layout, look, width, height) {
+function wrapped(text, most) { // an axis title in lines of at most so many characters
+  const lines = [''];
+  for (const word of String(text || '').split(' ')) {
+    const longer = lines.at(-1) ? lines.at(-1) + ' ' + word : word;
+    if (longer.length > most && lines.at(-1)) lines.push(word); else lines[lines.length - 1] = longer;
+  }
+  return lines.join('<br>');
+}
+
+function dressed(layout, look, width, height, names) {
   const out = recoloured(layout, look);
   delete out.title;
   const narrow = width < NARROW, margin = { l: 60, r: 16, ...out.margin };
@@ -82,12 +91,16 @@ function dressed(layout, look, width, height) {
   if (legend.orientation === 'h' || narrow) {
     out.legend = { ...legend, orientation: 'h', x: 0, xanchor: 'left', y: 1.01, yanchor: 'bottom', title: undefined };
   }
+  if (narrow && names > 5) { // in two columns, however long one of the names is
+    out.legend = { ...out.legend, font: { size: 10, ...legend.font }, entrywidth: 0.48, entrywidthmode: 'fraction' };
+  }
   out.legend = { bgcolor: 'rgba(0,0,0,0)', ...out.legend };
   for (const key of Object.keys(out)) {
     if (!/^[xy]axis\d*$/.test(key) || !isPlain(out[key])) continue;
     out[key] = { automargin: true, gridcolor: look.soft, linecolor: look.soft, zerolinecolor: look.soft, ...out[key] };
     if (isPlain(out[key].title)) {
-      const size = narrow ? 11 : 12.5;
+      const size = narrow ? 11 : 12.5, room = key[0] === 'x' ? width - 70 : height - 190;
+      if (narrow) out[key].title = { ...out[key].title, text: wrapped(out[key].title.text, room / 6) };
       out[key].title = { standoff: 8, ...out[key].title, font: { size, ...out[key].title.font } };
     }
   }

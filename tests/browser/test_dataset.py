@@ -188,7 +188,7 @@ def test_every_group_of_plots_can_be_read_in_every_look(
     page.locator("#dm-filters button").first.click()
     page.locator("#dm-f-size label").filter(has_text="large").first.click()
     totals = page.get_by_test_id("totals")
-    expect(page.locator("#dm-filters")).to_contain_text("area 9216", timeout=PATIENCE_MS)
+    expect(page.locator("#dm-filters")).to_contain_text("area from 9216 px²", timeout=PATIENCE_MS)
     every = totals.inner_text()
     page.locator("#dm-budget-on input").check()
     value = page.locator("#dm-set-budget input[type=number]")

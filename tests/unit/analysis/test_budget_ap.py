@@ -177,7 +177,7 @@ def test_figures(run: Folder, theme: str) -> None:
         assert f"{words} against cost" in layout["title"]["text"]
         assert "per detection (GMAC" in layout["xaxis"]["title"]["text"]
         shown = {t.get("name") for t in drawn[name]["data"]}
-        assert {"all 14", "all 112", "size rule", "oracle", "switch under a budget"} <= shown
+        assert {"all 14", "all 112", "size rule", "oracle", "switch, by budget"} <= shown
     assert "AP against cost" in render(run, None, Filters())
 
 
