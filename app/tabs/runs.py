@@ -63,9 +63,11 @@ class RunsTab(RunHandlers):
         with gr.Accordion(words.COMPARE, open=False, elem_id="dm-runs-compare"):
             gr.HTML(_note(words.COMPARE_HINT))
             with gr.Row():
-                self.first = gr.Dropdown([], label=words.COMPARE_FIRST, elem_id="dm-compare-first")
+                self.first = gr.Dropdown(
+                    [], label=words.COMPARE_FIRST, min_width=240, elem_id="dm-compare-first"
+                )
                 self.second = gr.Dropdown(
-                    [], label=words.COMPARE_SECOND, elem_id="dm-compare-second"
+                    [], label=words.COMPARE_SECOND, min_width=240, elem_id="dm-compare-second"
                 )
                 self.boxes = gr.Radio(
                     [(w, b) for b, w in text_dataset.BOXES_CHOICES.items()],
