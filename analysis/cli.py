@@ -87,7 +87,7 @@ def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     export.add_argument(
         "--table",
         default="objects",
-        help="objects (default), detections, truths, pairs, photos or problems",
+        help="objects (default), detections, truths, pairs, areas, photos or problems",
     )
     return parser
 

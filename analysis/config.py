@@ -43,7 +43,7 @@ class RunConfig:
         detector: ``own`` or as ``dynamask.detectors.parse_detector`` reads it.
         detector_weights: local file for a torchvision detector.
         detector_grids: compare every detection with the annotated objects at all four grids, from
-            which AP under any choice of grids follows (the table ``pairs``).
+            which AP under any choice of grids follows (the tables ``pairs`` and ``areas``).
         limit: only the first photos; None for all.
         photos_per_shard: None lets the number of photos decide.
         name: for people; the folder's name where it is empty.
@@ -65,7 +65,7 @@ class RunConfig:
 
     @property
     def has_pairs(self) -> bool:
-        """Whether the run has the table ``pairs``."""
+        """Whether the run has the tables ``pairs`` and ``areas``."""
         return bool(self.detector_grids and self.detector_policies)
 
     @classmethod

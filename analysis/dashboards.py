@@ -12,19 +12,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import budget_ap, detections, errors, metrics, selection
+from analysis import dashboards_ap, selection
 from analysis import figures as draw
-from analysis import figures_ap as draw_ap
 from analysis import figures_cost as draw_cost
 from analysis.budget import ObjectTable, object_table, pareto, size_rule_grids
+from analysis.dashboards_ap import ap_pareto, ap_table, prepare, scored
 from analysis.filters import Filters, Multiplier, Queryable, chosen_sql
-from analysis.policy_words import policy_words
 from analysis.working import Narrow, Recent
+from analysis.working import run_key as _key
 from dynamask.errors import InputError
 
 MEMORY_OBJECTS = 3_000_000
-LIVE_DETECTIONS = 60_000
-"""More detections than this are scored in the report only."""
 MAX_BEHIND = 200
 TABLES = ("policies", "ap", "errors", "classes", "confusion", "regret", "calibration")
 FIGURES = (
@@ -32,21 +30,17 @@ FIGURES = (
     *("share_by_complexity", "map", "confusion", "regret_by_area", "regret_by_class"),
     *("calibration", "pareto_ap", "pareto_boundary_ap", "ap_by_area", "error_costs"),
 )
+AP_FIGURES = FIGURES[-4:]
 
-_rows, _tables, _scores, _paretos = Recent(2), Recent(2), Recent(4), Recent(8)
-_ap_paretos = Recent(4)
+_rows, _tables, _paretos = Recent(2), Recent(2), Recent(8)
+__all__ = ["ap_pareto", "ap_table", "prepare", "scored"]
 
 
 def forget() -> None:
     """Drop everything kept in memory, for example after a run was resumed or deleted."""
-    for kept in (_rows, _tables, _scores, _paretos, _ap_paretos):
+    for kept in (_rows, _tables, _paretos):
         kept.clear()
-
-
-def _key(run: Queryable) -> tuple:
-    done = run.manifest.get("photos_done", run.manifest.get("objects"))
-    # str() holds for any manifest; counts grow when a run is resumed
-    return (str(getattr(run, "path", id(run))), str(done), str(run.manifest.get("state")))
+    dashboards_ap.forget()
 
 
 def narrow(run: Queryable, filters: Filters) -> Queryable:
@@ -113,9 +107,15 @@ def figures(
             f"Expected figures of {', '.join(FIGURES)} in theme light or dark; got "
             f"{', '.join(sorted(unknown)) or theme!r}. Choose from these."
         )
-    price = multiplier(run, filters, budget)
+    # AP is of other boxes than the filters', which need no rows of theirs
+    price = None if set(names) <= set(AP_FIGURES) else multiplier(run, filters, budget)
     note = filters.words() + (f", budget {budget:.4f} GMAC" if budget is not None else "")
-    return {name: _draw(name, run, filters, price, theme, note) for name in names}
+    return {
+        name: dashboards_ap.figure(name, run, filters, budget, theme)
+        if name in AP_FIGURES
+        else _draw(name, run, filters, price, theme, note)
+        for name in names
+    }
 
 
 def _draw(
@@ -145,62 +145,7 @@ def _draw(
     if name.startswith("regret_by_"):
         by = name.removeprefix("regret_by_")
         return draw_cost.regret(selection.regret(rows, filters, price, by), by, theme, note)
-    if name == "calibration":
-        return draw_cost.calibration(selection.calibration(rows, filters), theme, note)
-    if name in ("pareto_ap", "pareto_boundary_ap"):
-        return _draw_ap_pareto(name.removeprefix("pareto_"), run, filters, theme)
-    return _draw_ap(name, run, filters, theme)
-
-
-def _draw_ap_pareto(quality: str, run: Queryable, filters: Filters, theme: str) -> draw.Figure:
-    table = ap_pareto(run, filters)
-    if isinstance(table, str):
-        return draw.empty(draw_cost.pareto_title(quality), table, theme)
-    note = "IoU 0.50 to 0.95, detector boxes; only the class and score filters count"
-    return draw_cost.pareto(table, quality, theme, note)
-
-
-def _draw_ap(name: str, run: Queryable, filters: Filters, theme: str) -> draw.Figure:
-    score = scored(run, filters)
-    if isinstance(score, str):
-        title = "AP against object size" if name == "ap_by_area" else "What the errors cost"
-        return draw.empty(title, score, theme)
-    said = policy_words(filters.policy)
-    note = f"policy {said}, detector boxes; only the class and score filters count"
-    if name == "ap_by_area":
-        return draw_ap.ap_by_area(score["by_area"], theme, note)
-    seen = len(score["verdicts"].detections)
-    return draw_ap.error_costs(score["errors"], score["base"], seen, theme, note)
-
-
-def scored(run: Queryable, filters: Filters, limit: int | None = LIVE_DETECTIONS) -> dict | str:
-    """Average precision of the filters' policy, or one sentence why there is none.
-
-    Returns:
-        ``row`` (of metrics.ap_row), ``interval`` (AP, low, high), ``by_area``, ``errors``,
-        ``base`` (AP at overlap 0.5) and ``verdicts``.
-    """
-    policy = filters.policy
-    if policy not in detections.detection_policies(run):
-        return draw_ap.NO_DETECTIONS
-    count = detections.count_detections(run, policy)
-    if limit is not None and count > limit:
-        return f"{count:,} detections are scored in the report, not on the page."
-    key = (*_key(run), policy, filters.categories, filters.score)
-
-    def make() -> dict:
-        data = detections.load(run, policy, filters)
-        verdicts = errors.classify(data)
-        return {
-            "row": metrics.ap_row(data),
-            "interval": metrics.ap_interval(data),
-            "by_area": metrics.ap_by_area(data),
-            "verdicts": verdicts,
-            "errors": errors.error_costs(data, verdicts),
-            "base": errors.base_ap(verdicts, data),
-        }
-
-    return _scores.get(key, make)
+    return draw_cost.calibration(selection.calibration(rows, filters), theme, note)
 
 
 def pareto_table(run: Queryable, filters: Filters) -> pd.DataFrame:
@@ -215,25 +160,6 @@ def pareto_table(run: Queryable, filters: Filters) -> pd.DataFrame:
     return _paretos.get((*_key(run), filters), make)
 
 
-def ap_pareto(
-    run: Queryable, filters: Filters, limit: int | None = LIVE_DETECTIONS
-) -> pd.DataFrame | str:
-    """AP against cost of every way to choose, see budget_ap; or a sentence why there is none."""
-    policies = detections.detection_policies(run)
-    if not policies:
-        return draw_ap.NO_DETECTIONS
-    if not budget_ap.has_pairs(run):
-        return draw_cost.NO_PAIRS
-    count = detections.count_detections(run, policies[0])
-    if limit is not None and count > limit:
-        return f"{count:,} detections are scored in the report, not on the page."
-
-    def make() -> pd.DataFrame:
-        return budget_ap.ap_pareto(budget_ap.load(run, filters))
-
-    return _ap_paretos.get((*_key(run), filters.categories, filters.score), make)
-
-
 def _here(
     run: Queryable, filters: Filters, price: Multiplier | None, table: pd.DataFrame
 ) -> dict | None:
@@ -243,7 +169,7 @@ def _here(
     sweep = table[table["kind"] == "sweep"].sort_values("gmac")
     # image branches between two points of the sweep, where both lie on the same photos
     branches = np.interp(now["gmac"], sweep["gmac"], sweep["gmac_per_roi"] - sweep["gmac"])
-    return {**now, "gmac_per_roi": now["gmac"] + float(branches)}
+    return {**now, "budget": price.budget_gmac, "gmac_per_roi": now["gmac"] + float(branches)}
 
 
 def table(
@@ -260,10 +186,10 @@ def table(
     if name == "policies":
         return pareto_table(run, filters)
     if name == "ap":
-        return ap_table(run, filters)
+        return ap_table(run, filters, budget=budget)
     if name == "errors":
-        score = scored(run, filters)
-        return score["errors"] if isinstance(score, dict) else pd.DataFrame()
+        score = scored(run, filters, budget=budget)
+        return pd.DataFrame() if isinstance(score, str) else score.errors
     if name == "classes":
         return selection.by_class(rows, filters, price)
     if name == "confusion":
@@ -273,19 +199,6 @@ def table(
     if name == "calibration":
         return selection.calibration(rows, filters)
     raise InputError(f"Expected a table, one of {', '.join(TABLES)}; got {name!r}. Choose one.")
-
-
-def ap_table(run: Queryable, filters: Filters, limit: int | None = LIVE_DETECTIONS) -> pd.DataFrame:
-    """One row per policy with detections: policy and metrics.AP_COLUMNS with AP's interval."""
-    from dataclasses import replace
-
-    rows = []
-    for policy in detections.detection_policies(run):
-        score = scored(run, replace(filters, policy=policy), limit)
-        if isinstance(score, dict):
-            _, low, high = score["interval"]
-            rows.append({"policy": policy, **score["row"], "AP_low": low, "AP_high": high})
-    return pd.DataFrame(rows, columns=["policy", *metrics.AP_COLUMNS, "AP_low", "AP_high"])
 
 
 def objects_behind(
@@ -318,8 +231,7 @@ def objects_behind(
     if changed.budget is not None:
         price = multiplier(run, filters, changed.budget)
     if changed.error is not None:
-        score = scored(run, filters)
-        ids = _behind_error(score, changed.error) if isinstance(score, dict) else []
+        ids = dashboards_ap.behind_error(run, filters, changed.error, budget)
         where = "annotation_id IN (SELECT unnest(?::BIGINT[]))"
         params = [ids]
     rows = narrow(run, changed.filters)
@@ -353,13 +265,3 @@ def _level(where: str) -> str:
         (PARTITION BY {bins} ORDER BY compactness DESC, annotation_id) AS level,
         count(*) OVER (PARTITION BY {bins}) AS peers FROM chosen WHERE compactness IS NOT NULL)
         WHERE peers >= {selection.COMPLEXITY_LEVELS})"""  # noqa: S608
-
-
-def _behind_error(score: dict, kind: str) -> list[int]:
-    verdicts = score["verdicts"]
-    if kind == "missed":
-        ids = verdicts.objects.loc[verdicts.objects["error"] == kind, "annotation_id"]
-    else:
-        worst = verdicts.detections[verdicts.detections["error"] == kind]
-        ids = worst.sort_values("score", ascending=False)["annotation_id"]
-    return [int(i) for i in ids if i >= 0]

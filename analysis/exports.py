@@ -22,6 +22,7 @@ ORDER = {
     "detections": "image_id, detection_id, policy",
     "truths": "image_id, annotation_id",
     "pairs": "detection_id, annotation_id",
+    "areas": "detection_id",
     "photos": "image_id",
     "problems": "image_id, id, place",
 }
@@ -43,7 +44,8 @@ def export_run(path: str | Path, out: str | Path, table: str = "objects") -> int
     Args:
         path: the run folder.
         out: the file; it appears whole or not at all.
-        table: ``objects``, ``detections``, ``truths``, ``pairs``, ``photos`` or ``problems``.
+        table: ``objects``, ``detections``, ``truths``, ``pairs``, ``areas``, ``photos`` or
+            ``problems``.
 
     Returns:
         How many rows were written.

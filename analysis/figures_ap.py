@@ -8,6 +8,10 @@ import pandas as pd
 from analysis.figures import AREA_TITLE, THEMES, Figure, band, empty, frame, log_ticks
 
 NO_DETECTIONS = "This run has no detections; run it with detector boxes to see AP."
+NO_BUDGET = (
+    "This run does not hold its detections at all grids, so AP cannot follow a budget; switch the "
+    "budget off, or make the run again with python -m analysis run --detector-grids."
+)
 
 
 def ap_by_area(table: pd.DataFrame, theme: str = "light", note: str = "") -> Figure:

@@ -40,7 +40,7 @@ def pareto(
         quality: ``iou``, ``biou``, ``ap`` or ``boundary_ap``.
         theme: ``light`` or ``dark``.
         note: one line below the title.
-        here: the budget explorer's present point: ``gmac_per_roi``, ``iou``, ``biou``.
+        here: the budget explorer's present point: ``budget``, ``gmac_per_roi`` and the quality.
     """
     title = pareto_title(quality)
     one = _thing(quality)
@@ -100,8 +100,18 @@ def pareto(
                 "name": "your budget",
                 "x": [here["gmac_per_roi"]],
                 "y": [here[quality]],
-                "marker": {"size": 18, "symbol": "cross-thin-open", "color": ink},
-                "hoverinfo": "x+y+name",
+                "marker": {
+                    "size": 20,
+                    "symbol": "circle-cross-open",
+                    "color": ink,
+                    "line": {"width": 2},
+                },
+                "customdata": [{"policy": f"budget:{here['budget']:.4f}"}],
+                "hovertext": [
+                    f"your budget of {here['budget']:.4f} GMAC<br>{_NAMES[quality]} "
+                    f"{here[quality]:.4f}<br>{here['gmac_per_roi']:.4f} GMAC per {one}"
+                ],
+                "hoverinfo": "text",
             }
         )
     x = f"cost per {one} (GMAC, image branches included)"

@@ -217,6 +217,7 @@ _TABLES = {
     "detections": "detections-*",
     "truths": "truths-*",
     "pairs": "pairs-*",
+    "areas": "areas-*",
     "photos": "photos-*",
     "problems": "problems*",  # of the annotation file, and of each shard's photos
 }
@@ -225,8 +226,8 @@ _TABLES = {
 class Folder:
     """A run folder read through DuckDB: the table ``objects`` over ``part-*.parquet``.
 
-    ``detections``, ``truths``, ``pairs``, ``photos`` and ``problems`` are there where the run has
-    them.
+    ``detections``, ``truths``, ``pairs``, ``areas``, ``photos`` and ``problems`` are there where
+    the run has them.
 
     Args:
         path: the run folder, with manifest.json and at least one shard.

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.errors import box_iou, classify
-from analysis.metrics import Found, Truth, overlaps
+from analysis.errors import RIGHT, box_iou, classify
+from analysis.metrics import Found, Truth, overlaps, rle_iou
 from analysis.outline import outline
 from analysis.rows import (
     Match,
@@ -31,6 +31,7 @@ from analysis.rows import (
     unmeasured,
     xywh,
 )
+from analysis.schema import TABLES
 from dynamask.coco_read import decode_mask
 from dynamask.config import GRIDS
 from dynamask.metrics import boundary_width, mask_boundary, mask_iou
@@ -62,7 +63,7 @@ class PhotoWork:
     """The work on one photo.
 
     Attributes:
-        rows: of the tables ``part``, ``detections``, ``truths``, ``pairs`` and ``problems``.
+        rows: of every table of analysis.schema but ``photos``.
         found: number of detections of classes of the set.
         encode_ms: time of backbone, FPN and detector.
     """
@@ -77,9 +78,7 @@ class PhotoWork:
         self.rims = [mask_boundary(m, self.distance) for m in self.masks]
         self.outlines = [outline(m) for m in self.masks]
         self.matches: dict[int, Match] = {}
-        self.rows: Rows = {
-            table: [] for table in ("part", "detections", "truths", "pairs", "problems")
-        }
+        self.rows: Rows = {table: [] for table in TABLES if table != "photos"}
         self.found, self.encode_ms = 0, 0.0
 
     def measure(self) -> None:
@@ -262,42 +261,54 @@ class PhotoWork:
         ]
 
     def _pairs(self, scene: Scene, truth_rles: list[dict]) -> None:
-        """Compare every detection with the objects of its class at all grids."""
-        import torch
-
+        """Compare every detection with the photo's objects at all grids."""
         from dynamask.paste import encode_rle, paste_mask
-        from dynamask.predictor import keep_objects
 
-        truths = self._truths(truth_rles)
-        present = {t.category_id for t in truths}
-        category = [(self.meter.category(int(label)) or (0, ""))[0] for label in scene.labels]
-        lines = [row for row, c in enumerate(category) if c in present]
-        if not lines:
+        if not len(scene):
             return
-        part = keep_objects(scene, torch.tensor(lines, dtype=torch.int64))
-        logits = self.meter.predictor.decode_all_grids(part)
-        both: dict[tuple[int, int], dict[str, float]] = {}
+        truths = self._truths(truth_rles)
+        category = [(self.meter.category(int(label)) or (0, ""))[0] for label in scene.labels]
+        logits = self.meter.predictor.decode_all_grids(scene)
+        both: dict[tuple[int, int], dict[str, float | None]] = {}
+        areas: list[Row] = [{"detection_id": self._detection_id(k)} for k in range(len(scene))]
         for g in GRIDS:
             founds = []
-            for place, row in enumerate(lines):
-                box = part.boxes_xyxy_px[place]
-                rle = encode_rle(paste_mask(logits[g][0][place], box, self.size))
+            for row in range(len(scene)):
+                box = scene.boxes_xyxy_px[row]
+                mask = paste_mask(logits[g][0][row], box, self.size)
+                areas[row][f"area{g}"] = float(np.count_nonzero(mask))
                 score, where = float(scene.scores[row]), xywh(box.tolist())
-                number = self._detection_id(row)
-                founds.append(
-                    Found(number, self.image.id, category[row], score, _bytes(rle), where)
-                )
+                number, rle = self._detection_id(row), _bytes(encode_rle(mask))
+                founds.append(Found(number, self.image.id, category[row], score, rle, where))
             data = overlaps(truths, founds, [self.image.id])
             for prefix, cells in (("iou", data.masks), ("rim", data.boundaries)):
                 for cell in cells:
                     for d, t in np.argwhere(cell.iou > 0):
                         key = (int(cell.found[d]), int(cell.truth[t]))
-                        row = both.setdefault(key, dict.fromkeys(_PAIR, 0.0))
-                        row[f"{prefix}{g}"] = float(cell.iou[d, t])
+                        pair = both.setdefault(key, dict.fromkeys(_PAIR, 0.0))
+                        pair[f"{prefix}{g}"] = float(cell.iou[d, t])
+            self._confusions(g, founds, truths, both)
+        wrong = {t.id: t.category_id for t in truths}
+        kind = {self._detection_id(k): c for k, c in enumerate(category)}
+        self.rows["areas"] += areas
         self.rows["pairs"] += [
             {"detection_id": d, "annotation_id": t, **values}
             for (d, t), values in sorted(both.items())
+            if wrong[t] == kind[d] or max(values[f"iou{g}"] or 0.0 for g in GRIDS) >= RIGHT
         ]
+
+    @staticmethod
+    def _confusions(
+        grid: int, founds: list[Found], truths: list[Truth], both: dict[tuple[int, int], dict]
+    ) -> None:
+        """Overlaps with objects of other classes, which tell a wrong name from a wrong place."""
+        plain = [t for t in truths if not t.crowd]
+        iou = rle_iou([d.rle for d in founds], [t.rle for t in plain], [False] * len(plain))
+        for d, t in np.argwhere(iou > 0):
+            if founds[d].category_id != plain[t].category_id:
+                empty = {name: None if name.startswith("rim") else 0.0 for name in _PAIR}
+                pair = both.setdefault((founds[d].id, plain[t].id), empty)
+                pair[f"iou{grid}"] = float(iou[d, t])
 
     # -- rows ------------------------------------------------------------------------------
 

@@ -192,12 +192,12 @@ def _tables(run: Queryable, filters: Filters) -> list[str]:
     if detections.detection_policies(run):
         blocks.append(_head("COCO average precision", "h2"))
         blocks.append(_table(dashboards.ap_table(run, filters, limit=None)))
-        costs = dashboards.ap_pareto(run, filters, limit=None)
+        costs = dashboards.ap_pareto(run, filters)
         if not isinstance(costs, str):
             blocks += [_head("AP against cost", "h2"), _table(costs)]
         score = dashboards.scored(run, filters, limit=None)
-        if isinstance(score, dict):
-            blocks += [_head("Errors and their cost in AP", "h2"), _table(score["errors"])]
+        if not isinstance(score, str):
+            blocks += [_head("Errors and their cost in AP", "h2"), _table(score.errors)]
     blocks.append(_head("Classes", "h2"))
     blocks.append(_table(dashboards.table(run, filters, "classes").head(160)))
     return blocks

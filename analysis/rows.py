@@ -146,6 +146,7 @@ def skipped_photo(image: CocoImage, reason: str) -> Rows:
         "detections": [],
         "truths": [],
         "pairs": [],
+        "areas": [],
         "photos": [photo_row(image, "skipped")],
         "problems": [problem_row("photo", image.id, image.id, "skipped", reason)],
     }

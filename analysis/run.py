@@ -205,7 +205,7 @@ class Run:
         size, count = self._size, len(self._items)
         shards = [range(i, min(i + size, count)) for i in range(0, count, size)]
         left_out = set() if self.config.detector_policies else {"detections"}
-        left_out |= set() if self.config.has_pairs else {"pairs"}
+        left_out |= set() if self.config.has_pairs else {"pairs", "areas"}
         tables = [t for t in TABLES if t not in left_out]
         folder = store.RunFolder(self._path, shards, tables)
         folder.recover()

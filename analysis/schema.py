@@ -1,8 +1,8 @@
 """The columns of a run's tables, with types and units: the one truth about a run folder.
 
 ``part-*.parquet`` holds OBJECTS, one row per object, kind of box and policy; ``detections-*``,
-``truths-*``, ``pairs-*``, ``photos-*`` and ``problems-*`` hold the tables named here. A
-reader of another schema version refuses a run instead of misreading it.
+``truths-*``, ``pairs-*``, ``areas-*``, ``photos-*`` and ``problems-*`` hold the tables named
+here. A reader of another schema version refuses a run instead of misreading it.
 """
 
 from __future__ import annotations
@@ -116,17 +116,23 @@ DETECTIONS: tuple[Column, ...] = (
 
 PAIRS: tuple[Column, ...] = (
     Column("detection_id", "int64", "", "as in detections"),
-    Column("annotation_id", "int64", "", "an object of its photo and class, as in truths"),
+    Column("annotation_id", "int64", "", "an object of its photo, as in truths"),
     *(
         Column(f"{prefix}{g}", "double", "0 to 1", f"{words} at grid {g}")
         for prefix, words in (
             ("iou", "mask IoU (with a crowd: the detection's part that lies on it)"),
-            ("rim", "the smaller of mask IoU and boundary IoU"),
+            ("rim", "the smaller of mask IoU and boundary IoU; empty where classes differ"),
         )
         for g in GRIDS
     ),
 )
-"""Pairs that overlap at no grid are left out."""
+"""Pairs of one class that overlap at no grid are left out, and those of two classes that overlap at
+none by half; crowds of another class as well."""
+
+AREAS: tuple[Column, ...] = (
+    Column("detection_id", "int64", "", "as in detections"),
+    *(Column(f"area{g}", "float", "px²", f"area of its mask at grid {g}") for g in GRIDS),
+)
 
 TRUTHS: tuple[Column, ...] = (
     Column("annotation_id", "int64", "", "as in the annotation file"),
@@ -162,6 +168,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "detections": DETECTIONS,
     "truths": TRUTHS,
     "pairs": PAIRS,
+    "areas": AREAS,
     "photos": PHOTOS,
     "problems": PROBLEMS,
 }

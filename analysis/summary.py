@@ -142,9 +142,9 @@ def _ap(run: Queryable, filters: Filters) -> list[str]:
     score = scored(run, filters, limit=None)
     if isinstance(score, str):
         return [score]
-    ap, low, high = score["interval"]
-    worst = score["errors"].sort_values("cost", ascending=False).iloc[0]
-    row = score["row"]
+    ap, low, high = score.interval
+    worst = score.errors.sort_values("cost", ascending=False).iloc[0]
+    row = score.row
     if not np.isfinite(ap):
         return ["There are detections but no annotated object, so AP is not defined."]
     return [

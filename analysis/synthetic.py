@@ -124,6 +124,7 @@ def write_run(
     seed: int = 0,
     policies: tuple[str, ...] = POLICIES,
     shard_objects: int = 50_000,
+    detections: float = 0.0,
 ) -> Path:
     """Write a run folder of invented objects: manifest.json and part-*.parquet.
 
@@ -134,8 +135,11 @@ def write_run(
         seed: of every random number.
         policies: rows to write.
         shard_objects: objects per shard.
+        detections: for each object, with the tables that AP at any grids needs; 0 for none.
     """
     import pyarrow.parquet as pq
+
+    from analysis.synthetic_detections import write_detections
 
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
@@ -148,6 +152,8 @@ def write_run(
         pq.write_table(
             to_arrow(rows, "part"), path / f"part-{number:05d}.parquet", compression="zstd"
         )
+        if detections:
+            write_detections(path, number, part, cost_table(preset(PRESET)), seed, detections)
     (path / "manifest.json").write_text(json.dumps(invent_manifest(objects, photos, policies)))
     return path
 

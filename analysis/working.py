@@ -85,6 +85,13 @@ class Narrow:
             return self._ready[key]
 
 
+def run_key(run: Queryable) -> tuple:
+    """What tells a run, and how far it has come, from others."""
+    done = run.manifest.get("photos_done", run.manifest.get("objects"))
+    # str() holds for any manifest; counts grow when a run is resumed
+    return (str(getattr(run, "path", id(run))), str(done), str(run.manifest.get("state")))
+
+
 class Recent:
     """A few results by key, the least recently used dropped first."""
 

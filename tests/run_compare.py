@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.schema import TIMES
 from analysis.store import open_run
 
-TABLES = ("objects", "detections", "truths", "pairs", "photos", "problems")
+TABLES = ("objects", "detections", "truths", "pairs", "areas", "photos", "problems")
 
 
 def tables(path: Path) -> dict[str, pd.DataFrame]:

@@ -101,7 +101,8 @@ def write_detections(
 ) -> None:
     """Add the tables of detections and annotated masks to a run folder.
 
-    With ``grids`` also the masks of the four fixed policies, and the table ``pairs``.
+    With ``grids`` the policy's masks are those at the grids that are its likeliest, and there are
+    also the masks of the four fixed policies, and the tables ``pairs`` and ``areas``.
     """
 
     def row(value: Truth | Found) -> dict:
@@ -118,11 +119,17 @@ def write_detections(
     pd.DataFrame(
         [{**row(t), "annotation_id": t.id, "crowd": t.crowd, "area_px2": t.area} for t in truths]
     ).to_parquet(run / "truths-00000.parquet")
+    p = np.random.default_rng(len(founds)).dirichlet(np.ones(4), len(founds))
+    picked = p.argmax(axis=1)
     by_policy = {policy: founds}
     if grids:
-        by_policy |= {f"fixed:{g}": at_grid(founds, g) for g in GRIDS}
+        at = [at_grid(founds, g) for g in GRIDS]
+        by_policy = {policy: [at[k][row] for row, k in enumerate(picked)]}
+        by_policy |= {f"fixed:{g}": masks for g, masks in zip(GRIDS, at, strict=True)}
         write_pairs(run, truths, founds)
-    p = np.random.default_rng(len(founds)).dirichlet(np.ones(4), len(founds))
+    policy_grids = {policy: picked} | {
+        f"fixed:{g}": np.full(len(founds), k) for k, g in enumerate(GRIDS)
+    }
     pd.DataFrame(
         [
             {
@@ -130,10 +137,11 @@ def write_detections(
                 "detection_id": d.id,
                 "policy": name,
                 "score": d.score,
+                "grid": GRIDS[k],
                 **{f"p{g}": float(v) for g, v in zip(GRIDS, values, strict=True)},
             }
             for name, group in by_policy.items()
-            for d, values in zip(group, p, strict=True)
+            for d, values, k in zip(group, p, policy_grids[name], strict=True)
         ]
     ).to_parquet(run / "detections-00000.parquet")
 
@@ -150,16 +158,25 @@ def at_grid(founds: list[Found], grid: int) -> list[Found]:
 
 
 def write_pairs(run: Path, truths: list[Truth], founds: list[Found]) -> None:
-    """Add the table of overlaps at every grid to a run folder."""
-    both: dict[tuple[int, int], dict[str, float]] = {}
+    """Add the tables of overlaps and of mask areas at every grid to a run folder."""
+    both: dict[tuple[int, int], dict[str, float | None]] = {}
     names = [f"{prefix}{g}" for prefix in ("iou", "rim") for g in GRIDS]
+    areas: dict[str, list] = {"detection_id": [d.id for d in founds]}
     for g in GRIDS:
-        data = overlaps(truths, at_grid(founds, g))
+        at = at_grid(founds, g)
+        areas[f"area{g}"] = mask_api.area([d.rle for d in at]).astype(float).tolist()
+        data = overlaps(truths, at)
         for prefix, cells in (("iou", data.masks), ("rim", data.boundaries)):
             for cell in cells:
                 for d, t in np.argwhere(cell.iou > 0):
                     key = (int(cell.found[d]), int(cell.truth[t]))
                     both.setdefault(key, dict.fromkeys(names, 0.0))[f"{prefix}{g}"] = cell.iou[d, t]
-    pd.DataFrame(
-        [{"detection_id": d, "annotation_id": t, **v} for (d, t), v in both.items()]
-    ).to_parquet(run / "pairs-00000.parquet")
+        for d in at:
+            for t in truths:
+                other = d.image_id == t.image_id and d.category_id != t.category_id
+                if other and not t.crowd:
+                    iou = float(mask_api.iou([d.rle], [t.rle], [0])[0, 0])
+                    both.setdefault((d.id, t.id), dict.fromkeys(names))[f"iou{g}"] = iou
+    rows = [{"detection_id": d, "annotation_id": t, **v} for (d, t), v in both.items()]
+    pd.DataFrame(rows).to_parquet(run / "pairs-00000.parquet")
+    pd.DataFrame(areas).to_parquet(run / "areas-00000.parquet")

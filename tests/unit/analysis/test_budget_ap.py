@@ -13,7 +13,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from run_factory import CLASSES, HEIGHT, WIDTH, at_grid, invent_detections, write_detections
 
-from analysis import budget, budget_ap, dashboards, detections, metrics
+from analysis import budget, budget_ap, dashboards, detections, errors, metrics
+from analysis.budget_detections import Detections, load
+from analysis.budget_errors import judge
 from analysis.filters import Filters, Folder
 from analysis.intervals import draws
 from analysis.metrics import Found, Truth
@@ -37,19 +39,24 @@ def run(tmp_path_factory: pytest.TempPathFactory, invented: tuple) -> Folder:
 
 
 @pytest.fixture(scope="module")
-def data(run: Folder) -> budget_ap.Detections:
-    loaded = budget_ap.load(run)
+def data(run: Folder) -> Detections:
+    loaded = load(run)
     assert loaded is not None
     return loaded
 
 
 @pytest.fixture(scope="module")
-def table(data: budget_ap.Detections) -> pd.DataFrame:
+def table(data: Detections) -> pd.DataFrame:
     return budget_ap.ap_pareto(data, steps=6).set_index("name")
 
 
 def pycocotools_ap(truths: list[Truth], founds: list[Found]) -> float:
     """AP of pycocotools itself."""
+    return float(pycocotools_stats(truths, founds)[0])
+
+
+def pycocotools_stats(truths: list[Truth], founds: list[Found]) -> np.ndarray:
+    """AP, AP50, AP75, and AP of small, medium and large; -1 where there is none."""
     images = sorted({t.image_id for t in truths} | {d.image_id for d in founds})
     coco = COCO()
     coco.dataset = {
@@ -85,7 +92,7 @@ def pycocotools_ap(truths: list[Truth], founds: list[Found]) -> float:
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return float(evaluation.stats[0])
+    return evaluation.stats
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -101,42 +108,117 @@ def test_fixed_grids_are_pycocotools_own(
     assert 0 < found["ap_low"] <= found["ap"] <= found["ap_high"]
 
 
-def test_any_mixture_is_pycocotools_own(invented: tuple, data: budget_ap.Detections) -> None:
-    truths, founds = invented
-    pick = np.random.default_rng(3).integers(0, 4, len(founds))
-    by_grid = [{d.id: d for d in at_grid(founds, g)} for g in GRIDS]
-    mixed = [by_grid[k][i] for i, k in zip(data.table.ids.tolist(), pick, strict=True)]
-    matches = metrics.match(data.mixed(pick), data.images)
-    ours = metrics.average_precision(matches).mean()
-    assert ours == pytest.approx(pycocotools_ap(truths, mixed), abs=1e-6)
+def mixed_masks(invented: tuple, data: Detections, pick: np.ndarray) -> list[Found]:
+    """The detections with masks decoded at the grids that were picked."""
+    by_grid = [{d.id: d for d in at_grid(invented[1], g)} for g in GRIDS]
+    return [by_grid[k][i] for i, k in zip(data.pool.ids.tolist(), pick, strict=True)]
 
 
-def test_a_mixture_of_one_grid_is_that_grid(run: Folder, data: budget_ap.Detections) -> None:
-    stored = detections.load(run, "fixed:112")
-    fine = np.full(len(data.table), 3)
-    for boundary, cells in ((False, stored.masks), (True, stored.boundaries)):
-        for mine, theirs in zip(data.mixed(fine, boundary), cells, strict=True):
-            np.testing.assert_array_equal(mine.found, theirs.found)
-            np.testing.assert_array_equal(mine.truth, theirs.truth)
-            np.testing.assert_array_equal(mine.iou, theirs.iou)
+@pytest.mark.parametrize("seed", [3, 4])
+def test_any_mixture_is_pycocotools_own(invented: tuple, data: Detections, seed: int) -> None:
+    pick = np.random.default_rng(seed).integers(0, 4, len(data.pool))
+    stats = pycocotools_stats(invented[0], mixed_masks(invented, data, pick))
+    row = budget_ap.Score(data, pick).row
+    for name, expected in zip(("AP", "AP50", "AP75", "APS", "APM", "APL"), stats, strict=False):
+        known = expected if expected >= 0 else np.nan
+        assert row[name] == pytest.approx(known, abs=1e-6, nan_ok=True), name
 
 
-def test_resamples_are_those_of_average_precision(data: budget_ap.Detections) -> None:
-    pick = data.table.log_p.argmax(axis=1)
-    matches = metrics.match(data.mixed(pick), data.images)
-    weights = draws(len(data.images), 4, 30)
-    fast = budget_ap.resampled_ap(matches, weights)
-    slow = [metrics.average_precision(matches, w).mean() for w in weights]
-    np.testing.assert_allclose(fast, slow, atol=1e-9)
+def test_a_budget_is_pycocotools_own(invented: tuple, run: Folder, data: Detections) -> None:
+    """The page's row, its Pareto mark and its curves at a budget, from masks at those grids."""
+    budget_gmac = 0.09
+    pick = data.reselect(budget_gmac)
+    assert len(set(pick.tolist())) > 1
+    masks = mixed_masks(invented, data, pick)
+    expected = pycocotools_ap(invented[0], masks)
+    row = dashboards.ap_table(run, Filters(), budget=budget_gmac).iloc[0]
+    assert row["policy"] == "budget 0.0900"
+    assert row["AP"] == pytest.approx(expected, abs=1e-6)
+    here = budget_ap.at_budget(data, budget_gmac)
+    assert here["ap"] == pytest.approx(expected, abs=1e-6)
+    assert here["boundary_ap"] == pytest.approx(row["boundary_AP"], abs=1e-9)
+    spent = cost_table(preset("effnet_lite2_fpn")).exit_macs(True)[pick].mean() / 1e9
+    assert here["gmac"] == pytest.approx(spent) and spent <= budget_gmac
+    slow = metrics.overlaps(*(invented[0], masks), data.pool.images.tolist())
+    score = dashboards.scored(run, Filters(), budget=budget_gmac)
+    np.testing.assert_allclose(
+        score.by_area.to_numpy(float), metrics.ap_by_area(slow).to_numpy(float), atol=1e-9
+    )
 
 
-def test_the_oracle_has_the_best_mean_iou(data: budget_ap.Detections) -> None:
+@pytest.mark.parametrize("low", [0.0, 0.4])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_everything_is_as_from_the_masks(
+    invented: tuple, run: Folder, seed: int, low: float
+) -> None:
+    """AP, curves, verdicts and costs of errors against the code that compares masks."""
+    data = load(run, Filters(score=(low, 1.0)))
+    pick = np.random.default_rng(seed).integers(0, 4, len(data.pool))
+    masks = mixed_masks(invented, data, pick)
+    slow = metrics.overlaps(invented[0], masks, data.pool.images.tolist())
+    score = budget_ap.Score(data, pick)
+    expected = metrics.ap_row(slow)
+    assert score.row == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    np.testing.assert_allclose(score.interval, metrics.ap_interval(slow), atol=1e-9)
+    np.testing.assert_allclose(
+        score.by_area.to_numpy(float), metrics.ap_by_area(slow).to_numpy(float), atol=1e-9
+    )
+    verdicts, mine = errors.classify(slow), judge(data.pool, pick).verdicts()
+    for theirs, ours, key in (
+        (verdicts.detections, mine.detections, "id"),
+        (verdicts.objects, mine.objects, "annotation_id"),
+    ):
+        theirs, ours = theirs.sort_values(key), ours.sort_values(key)
+        assert theirs[key].tolist() == ours[key].tolist()
+        assert theirs["error"].tolist() == ours["error"].astype(str).tolist()
+        assert theirs["annotation_id"].tolist() == ours["annotation_id"].tolist()
+    assert len(set(verdicts.detections["error"])) > 4  # every kind of error is among them
+    costs = errors.error_costs(slow, verdicts)
+    assert score.errors["n"].tolist() == costs["n"].tolist()
+    np.testing.assert_allclose(score.errors["ap"], costs["ap"], atol=1e-9)
+    assert score.base == pytest.approx(errors.base_ap(verdicts, slow), abs=1e-9)
+
+
+def test_resamples_are_those_of_average_precision(invented: tuple, data: Detections) -> None:
+    pick = data.log_p.argmax(axis=1)
+    slow = metrics.overlaps(
+        invented[0], mixed_masks(invented, data, pick), data.pool.images.tolist()
+    )
+    matches = metrics.match(slow.masks, slow.images)
+    weights = draws(len(slow.images), 4, 30)
+    fast = data.pool.mixture(pick).scores()._resampled(weights)
+    slowly = [metrics.average_precision(matches, w).mean() for w in weights]
+    np.testing.assert_allclose(fast, slowly, atol=1e-9)
+
+
+def test_intervals_of_large_runs_are_about_as_wide(tmp_path: Path) -> None:
+    """Their resamples read precision at ranks in steps, and draw photos in groups."""
+    data = load(Folder(write_run(tmp_path / "run", 3000, 400, detections=2.0)))
+    scores = data.pool.mixture(data.grids["msm"]).scores()
+    exact = scores._resampled(draws(len(data.pool.images), 1, 100)).std()
+    assert 0.6 * exact < scores._stepped(100, 1).std() < 1.4 * exact
+
+
+def test_a_sample_is_whole_photos(run: Folder, data: Detections) -> None:
+    some = data.sample(50)
+    kept = set(some.pool.images.tolist())
+    assert 2 <= len(kept) < len(data.pool.images) == some.photos
+    photo = data.pool.images[data.pool.photo]
+    assert some.pool.ids.tolist() == data.pool.ids[np.isin(photo, list(kept))].tolist()
+    pick = data.log_p.argmax(axis=1)[np.isin(photo, list(kept))]
+    stored = detections.load(run, "msm")
+    cells = [c for c in stored.masks if c.image_id in kept]
+    expected = metrics.average_precision(metrics.match(cells, some.pool.images)).mean()
+    assert budget_ap.Score(some, pick).row["AP"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_oracle_has_the_best_mean_iou(data: Detections) -> None:
     found = budget.pareto(data.table, data.size_grids, 6).set_index("name")
     assert (found["iou"] <= found.loc["oracle", "iou"] + 1e-9).all()
     assert found.loc["oracle", "iou"] > found.loc["fixed:14", "iou"]
 
 
-def test_costs_are_the_cost_tables(table: pd.DataFrame, data: budget_ap.Detections) -> None:
+def test_costs_are_the_cost_tables(table: pd.DataFrame, data: Detections) -> None:
     costs = cost_table(preset("effnet_lite2_fpn"))
     for k, grid in enumerate(GRIDS):
         row = table.loc[f"fixed:{grid}"]
@@ -161,10 +243,10 @@ def test_costs_are_the_cost_tables(table: pd.DataFrame, data: budget_ap.Detectio
 
 def test_filters_are_those_of_detections(run: Folder) -> None:
     filters = Filters(score=(0.4, 1.0))
-    found = budget_ap.ap_pareto(budget_ap.load(run, filters), steps=2).set_index("name")
+    found = budget_ap.ap_pareto(load(run, filters), steps=2).set_index("name")
     stored = metrics.ap_row(detections.load(run, "fixed:28", filters))
     assert found.loc["fixed:28", "ap"] == pytest.approx(stored["AP"], abs=1e-9)
-    nothing = budget_ap.load(run, Filters(score=(2.0, 3.0)))
+    nothing = load(run, Filters(score=(2.0, 3.0)))
     assert len(budget_ap.ap_pareto(nothing)) == 0
 
 
@@ -189,5 +271,7 @@ def test_a_run_without_the_table_says_what_to_do(tmp_path: Path, invented: tuple
         said = str(drawn["layout"]).replace("<br>", " ")  # lines are broken to fit
         assert words in said and not drawn["data"]
         write_detections(path, *invented, policy="msm")
-    assert budget_ap.load(Folder(path)) is None
+    assert load(Folder(path)) is None
+    said = dashboards.scored(Folder(path), Filters(), budget=0.1)
+    assert "--detector-grids" in said and "switch the budget off" in said
     dashboards.forget()
