@@ -6,6 +6,8 @@ what is left is COCO's matching (budget_match), so that no mask is decoded, read
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
@@ -41,11 +43,19 @@ class Score:
     def __init__(self, data: Detections, index: np.ndarray) -> None:
         self._data, self._index = data, index.astype(np.int8)
         self._mixed: dict[bool, Mixture] = {}
+        self._lock = threading.Lock()
 
     def prepare(self) -> None:
-        """Compute every part; what they share is kept no longer."""
-        _ = (self.row, self.by_area, self.errors)
-        self._mixed.clear()
+        """Compute every part, on two cores; what they share is kept no longer."""
+        with self._lock:
+            if "by_area" in vars(self):
+                return
+            _ = self._data.pool.order, self._data.pool.own
+            with ThreadPoolExecutor(1) as beside:
+                other = beside.submit(lambda: (self.errors, self._mixture(True), self.row))
+                _ = self.by_area
+                other.result()
+            self._mixed.clear()
 
     @cached_property
     def row(self) -> dict[str, float]:

@@ -15,6 +15,7 @@ import numpy as np
 from analysis.budget import ObjectTable, branch_macs, run_config
 from analysis.budget_match import Pool
 from analysis.detections import detection_policies, has_detections
+from analysis.errors import RIGHT
 from analysis.filters import PHOTO_BUCKETS, Filters, Queryable
 from dynamask.config import GRIDS
 from dynamask.cost import cost_table
@@ -71,13 +72,22 @@ class Detections:
         sizes = self.sizes[seen]
         return ObjectTable(pool.ids, self.log_p, iou, rim, photo, sizes, buckets, self.config)
 
+    @cached_property
+    def _prices(self) -> ObjectTable:
+        """What choosing by price needs of ``table``, which large runs need not hold in whole."""
+        nothing = np.zeros((0, len(GRIDS)), np.float32)
+        return ObjectTable(
+            *(self.pool.ids, self.log_p, nothing, nothing),
+            *(self.pool.photo, self.sizes, np.zeros(0, np.int64), self.config),
+        )
+
     def reselect(self, budget: float) -> np.ndarray:
         """(N,) positions in GRIDS at a mean budget in GMAC per detection, switch included.
 
         Raises:
             PolicyError: the budget is below the cost of grid 14 with the switch.
         """
-        return self.table.reselect(self.table.multiplier(budget))
+        return self._prices.reselect(self._prices.multiplier(budget)).astype(np.int8)
 
     def costs(self, index: np.ndarray, switch: bool) -> tuple[float, float]:
         """Mean GMAC per detection, and the same with the image branches.
@@ -106,16 +116,19 @@ class Detections:
         kept: dict[str, Any] = {"images": pool.images[images], "classes": pool.classes}
         kept |= {"pair_found": row[pool.pair_found[pairs]]}
         kept |= {"pair_truth": column[pool.pair_truth[pairs]]}
-        kept |= {"iou": pool.iou[:, pairs], "rim": pool.rim[:, pairs]}
+        kept |= {"iou": pool.iou[:, pairs], "rim": pool.rim[:, pairs], "fits": pool.fits[pairs]}
         kept |= {"areas": pool.areas[:, found]}
         kept |= {"photo": place[pool.photo[found]], "truth_photo": place[pool.truth_photo[truth]]}
-        for name in ("ids", "kind", "score", "boxes"):
+        for name in ("ids", "kind", "score"):
             kept[name] = getattr(pool, name)[found]
-        for name in ("truth", "truth_kind", "truth_area", "truth_boxes", "crowd"):
+        for name in ("truth", "truth_kind", "truth_area", "crowd"):
             kept[name] = getattr(pool, name)[truth]
+        some = Pool(**kept)
+        if len(pool.order) == len(pool):  # nothing beyond COCO's 100: the order stays
+            vars(some)["order"] = row[pool.order[found[pool.order]]]
         return replace(
             self,
-            pool=Pool(**kept),
+            pool=some,
             grids={policy: index[found] for policy, index in self.grids.items()},
             log_p=self.log_p[found],
             size_grids=self.size_grids[found],
@@ -217,25 +230,28 @@ def _read(run: Queryable, policies: list[str]) -> Detections:
         at = _places(of, ids)
         areas = np.stack([c[at] for c in columns])
     config = run_config(run)
-    truth_boxes = _columns(run, f"SELECT {box} FROM truths")  # noqa: S608
+    true = np.stack(_columns(run, f"SELECT {box} FROM truths"), axis=1)[lines]  # noqa: S608
     rule = parse_policy("size", config=config)
     sides = np.sqrt(boxes[:, 2] * boxes[:, 3])
+    pairs = _pairs(run, ids, names)
+    fits = _box_iou(boxes[pairs["pair_found"]], true[pairs["pair_truth"]]) >= RIGHT
+    size_grids = np.searchsorted(rule.thresholds_px, sides, side="right").astype(np.int8)
+    del boxes, true, sides
     pool = Pool(
         ids=ids,
         photo=photo,
         kind=np.searchsorted(kinds, category).astype(np.int32),
         score=score,
-        boxes=boxes,
         areas=areas,
         truth=names,
         truth_photo=np.searchsorted(photos, on).astype(np.int32),
         truth_kind=np.searchsorted(kinds, kind).astype(np.int32),
         truth_area=area,
-        truth_boxes=np.stack(truth_boxes, axis=1)[lines],
         crowd=crowd.astype(bool),
         images=photos,
         classes=kinds,
-        **_pairs(run, ids, names),
+        fits=fits,
+        **pairs,
     )
     sql = ", ".join(f"p{g}::FLOAT" for g in GRIDS)
     p = np.stack(_columns(run, f"SELECT {sql} {where}", policies[:1]), axis=1)[order]
@@ -243,7 +259,7 @@ def _read(run: Queryable, policies: list[str]) -> Detections:
         pool=pool,
         grids={p: _chosen(run, p, ids) for p in policies} if sized else {},
         log_p=np.log(np.clip(p, _TINY, None)),
-        size_grids=np.searchsorted(rule.thresholds_px, sides, side="right").astype(np.int8),
+        size_grids=size_grids,
         sizes=sizes,
         photos=len(photos),
         sized=sized,
@@ -280,3 +296,12 @@ def _places(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """For every number asked for its place among the known ones, all of which differ."""
     order = np.argsort(known)
     return order[np.searchsorted(known, asked, sorter=order)]
+
+
+def _box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(K,) IoU of xywh boxes (K, 4), row by row; 0 where both are empty."""
+    low = np.maximum(a[:, :2], b[:, :2])
+    high = np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])
+    both = np.prod(np.maximum(high - low, 0), axis=1)
+    union = np.prod(a[:, 2:], axis=1) + np.prod(b[:, 2:], axis=1) - both
+    return np.divide(both, union, out=np.zeros(len(a)), where=union > 0)

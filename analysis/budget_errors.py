@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.budget_match import Mixture, Pool, class_precision, recall_places
+from analysis.budget_match import Mixture, Pool
+from analysis.budget_precision import class_precision, recall_places
 from analysis.errors import KINDS, MEANING, NEAR, RIGHT, Verdicts
 
 _RIGHT, _IGNORED = "", "ignored"
@@ -79,31 +80,28 @@ def judge(pool: Pool, index: np.ndarray) -> Judged:
     crowd = pool.crowd[pool.pair_truth]
     # a crowd takes detections by their region: its outline is that of no object
     thin = np.where(crowd, iou, pool.at(index, pool.rim))
-    rows, got, _ = Mixture(pool, index, thin).matches(steps=1)
-    taken_by = np.full(len(pool), -1)
-    taken_by[pool.order[rows]] = got[0]
+    rows, _, _, got = Mixture(pool, index, thin).matches(steps=1)
+    taken_by = np.full(len(pool), -1, np.int32)
+    taken_by[pool.order[rows]] = got
     hits = taken_by >= 0
     error = np.full(len(pool), -1, np.int8)
     error[pool.order] = _CODE["background"]
-    about = np.full(len(pool), -1)
-    value = np.zeros(len(pool))
+    about = np.full(len(pool), -1, np.int32)
     used = np.zeros(len(pool.truth), bool)
     used[taken_by[hits]] = True
     used &= ~pool.crowd
     own, known = pool.own & ~crowd, pool.rank[pool.pair_found] >= 0
     other = (pool.kind[pool.pair_found] != pool.truth_kind[pool.pair_truth]) & ~crowd & known
-    best, which = _best(pool, iou, own)
-    value = np.where(which >= 0, best, 0.0)
+    best, which, fits = _best(pool, iou, own)
+    value = np.where(which >= 0, best, 0.0).astype(np.float32)
     # the last that holds is the first in the order of KINDS, as each overrules those before it
     near = best >= NEAR
-    fits = np.zeros(len(pool), bool)
-    fits[near] = _box_iou(pool.boxes[near], pool.truth_boxes[which[near]]) >= RIGHT
     _say(error, about, value, near & ~fits, "badly placed box", which, best)
     _say(error, about, value, near & fits, "wrong region", which, best)
-    cross, where = _best(pool, iou, other)
+    cross, where, _ = _best(pool, iou, other)
     _say(error, about, value, cross >= RIGHT, "wrong class", where, cross)
     _say(error, about, value, best >= RIGHT, "duplicate", which, best)
-    free, where = _best(pool, iou, own & ~used[pool.pair_truth])
+    free, where, _ = _best(pool, iou, own & ~used[pool.pair_truth])
     _say(error, about, value, free >= RIGHT, "rough boundary", where, free)
     of_crowd = hits & np.append(pool.crowd, False)[taken_by]
     right = hits & ~of_crowd
@@ -126,18 +124,22 @@ def _say(
     error[where], about[where], value[where] = _CODE[kind], truth[where], overlap[where]
 
 
-def _best(pool: Pool, iou: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) largest overlap among the pairs of a mask, -1 without any, and its first object."""
-    best, which = np.full(len(pool), -1.0), np.full(len(pool), -1)
+def _best(
+    pool: Pool, iou: np.ndarray, mask: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N,) largest overlap among the pairs of a mask, -1 without any, its first object, its fit."""
+    best, which = np.full(len(pool), -1.0), np.full(len(pool), -1, np.int32)
+    fits = np.zeros(len(pool), bool)
     pairs = np.flatnonzero(mask)
     if not len(pairs):
-        return best, which
+        return best, which, fits
     found = pool.pair_found[pairs]
     starts = np.flatnonzero(np.diff(found, prepend=-1))
     best[found[starts]] = np.maximum.reduceat(iou[pairs], starts)
     top = pairs[iou[pairs] == best[found]][::-1]  # the first is written last
     which[pool.pair_found[top]] = pool.pair_truth[top]
-    return best, which
+    fits[pool.pair_found[top]] = pool.fits[top]
+    return best, which, fits
 
 
 def _overlap_with(pool: Pool, iou: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -146,15 +148,6 @@ def _overlap_with(pool: Pool, iou: np.ndarray, truth: np.ndarray) -> np.ndarray:
     pairs = np.flatnonzero(truth[pool.pair_found] == pool.pair_truth)
     out[pool.pair_found[pairs]] = iou[pairs]
     return out
-
-
-def _box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(K,) IoU of xywh boxes (K, 4), row by row; 0 where both are empty."""
-    low = np.maximum(a[:, :2], b[:, :2])
-    high = np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])
-    both = np.prod(np.maximum(high - low, 0), axis=1)
-    union = np.prod(a[:, 2:], axis=1) + np.prod(b[:, 2:], axis=1) - both
-    return np.divide(both, union, out=np.zeros(len(a)), where=union > 0)
 
 
 def _objects(pool: Pool, error: np.ndarray, about: np.ndarray, used: np.ndarray) -> np.ndarray:
@@ -170,7 +163,7 @@ def _objects(pool: Pool, error: np.ndarray, about: np.ndarray, used: np.ndarray)
 
 def _by_score(pool: Pool, rows: np.ndarray) -> np.ndarray:
     """Order of detections by falling score; equals by photo, class and id."""
-    return np.lexsort((rows, pool.cell[rows], -pool.score[rows]))
+    return np.lexsort((rows, pool.cells(rows), -pool.score[rows]))
 
 
 def error_costs(judged: Judged) -> tuple[pd.DataFrame, float]:
@@ -202,8 +195,7 @@ def _ap(judged: Judged, kind: str | None) -> float:
         right, kinds = _repaired(judged, kind, right, kinds, pool.score[order])
     if not objects.any():
         return float("nan")
-    counts = np.ones(len(right), bool)
-    values = class_precision(right, counts, kinds, objects, recall_places(objects))
+    values = class_precision(right, None, kinds, objects, recall_places(objects))
     return float(values.mean(where=objects > 0))
 
 

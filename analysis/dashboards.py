@@ -31,6 +31,16 @@ FIGURES = (
     *("calibration", "pareto_ap", "pareto_boundary_ap", "ap_by_area", "error_costs"),
 )
 AP_FIGURES = FIGURES[-4:]
+GROUPS = {
+    "choice": (
+        *("share_by_area", "probability_by_area", "share_by_class"),
+        *("share_by_complexity", "map"),
+    ),
+    "cost": ("pareto_iou", "pareto_biou", "pareto_ap", "pareto_boundary_ap"),
+    "oracle": ("confusion", "calibration", "regret_by_area", "regret_by_class"),
+    "ap": ("ap_by_area", "error_costs"),
+}
+"""Figures that the page shows together; only the group that is seen is drawn."""
 
 _rows, _tables, _paretos = Recent(2), Recent(2), Recent(8)
 __all__ = ["ap_pareto", "ap_table", "prepare", "scored"]
@@ -52,6 +62,16 @@ def narrow(run: Queryable, filters: Filters) -> Queryable:
         return Narrow(run, filters) if n <= MEMORY_OBJECTS else run
 
     return _rows.get((*_key(run), filters.policy, filters.boxes), make)
+
+
+def totals(run: Queryable, filters: Filters, budget: float | None = None) -> dict:
+    """Numbers over all objects that pass; see selection.totals.
+
+    Raises:
+        PolicyError: the budget cannot be met.
+    """
+    price = multiplier(run, filters, budget)
+    return selection.totals(narrow(run, filters), filters, price)
 
 
 def objects(run: Queryable, filters: Filters) -> ObjectTable:

@@ -26,7 +26,7 @@ LIVE_DETECTIONS = 60_000
 they need not be, they are prepared as soon as a run is opened."""
 BUDGET = "budget {:.4f}"
 
-_kinds, _loaded, _narrowed = Recent(8), Recent(1), Recent(2)
+_kinds, _loaded, _narrowed = Recent(8), Recent(1), Recent(1)
 _scores, _rows, _paretos, _points = Recent(3), Recent(16), Recent(4), Recent(8)
 
 
@@ -124,7 +124,10 @@ def scored(
     def make() -> budget_ap.Score:
         data = _data(run, filters)
         index = data.grids[policy] if budget is None else data.reselect(budget)
-        return budget_ap.Score(data, index)
+        score = budget_ap.Score(data, index)
+        if kind.count > LIVE_DETECTIONS:
+            score.prepare()
+        return score
 
     return _scores.get((*run_key(run), budget or policy, *_asked(filters)), make)
 
@@ -197,10 +200,13 @@ def figure(
     if name.startswith("pareto_"):
         return _pareto(name.removeprefix("pareto_"), run, filters, budget, theme)
     score = scored(run, filters, budget=budget)
+    title = "AP against object size" if name == "ap_by_area" else "What the errors cost"
     if isinstance(score, str):
-        title = "AP against object size" if name == "ap_by_area" else "What the errors cost"
         return draw.empty(title, score, theme)
-    what = f"policy {policy_words(filters.policy)}" if budget is None else f"{BUDGET.format(budget)} GMAC"
+    if not len(score.by_area):
+        return draw.empty(title, draw_ap.NOTHING, theme)
+    said = f"policy {policy_words(filters.policy)}"
+    what = said if budget is None else f"{BUDGET.format(budget)} GMAC"
     note = f"{what}, detector boxes; only the class and score filters count"
     if name == "ap_by_area":
         return draw_ap.ap_by_area(score.by_area, theme, note)
@@ -248,10 +254,8 @@ def prepare(run: Queryable, filters: Filters) -> threading.Thread | None:
 
     def work() -> None:
         policy = filters.policy if filters.policy in kind.policies else kind.policies[0]
-        score = scored(run, replace(filters, policy=policy))
+        scored(run, replace(filters, policy=policy))
         ap_table(run, filters)
-        if not isinstance(score, str):
-            score.prepare()
         ap_pareto(run, filters)
 
     thread = threading.Thread(target=work, name="ap", daemon=True)

@@ -12,6 +12,7 @@ NO_BUDGET = (
     "This run does not hold its detections at all grids, so AP cannot follow a budget; switch the "
     "budget off, or make the run again with python -m analysis run --detector-grids."
 )
+NOTHING = "No annotated object passes the filters; widen them."
 
 
 def ap_by_area(table: pd.DataFrame, theme: str = "light", note: str = "") -> Figure:

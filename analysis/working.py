@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.filters import Filters, Multiplier, Queryable, bucket_sql, chosen_sql
 from dynamask.config import GRIDS
 
-KEPT_READY = 4
+KEPT_READY = 2  # of one redraw: under the budget, and for what no budget changes
 """Filtered and re-selected relations that a Narrow keeps."""
 
 _COLUMNS = (

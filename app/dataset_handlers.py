@@ -130,6 +130,7 @@ class DatasetHandlers(Behind):
             **self._bar(run, have, read_filters(*first.values())),
         }
         yield from self._drawing(info, group, controls)
+        views.prepare(run, read_filters(*first.values()))
 
     def _bar(self, run: Queryable, have: dict[str, list[str]], filters: Filters) -> Answer:
         """First values of the filter bar, with what this run has to choose from."""
@@ -229,7 +230,7 @@ class DatasetHandlers(Behind):
         if group == "cost":
             answer[self.policy_table] = views.policy_table(run, filters)
         if group == "ap":
-            answer[self.ap_table] = views.ap_table(run, filters)
+            answer[self.ap_table] = views.ap_table(run, filters, budget)
         yield answer
 
     def _stamp(self, info: Shelved, controls: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import dashboards, selection
+from analysis import dashboards
 from analysis import filters as rows
 from analysis.filters import Filters, Queryable
 from analysis.policy_words import policy_words
@@ -17,17 +17,7 @@ from dynamask.config import GRIDS
 from dynamask.errors import DataError, PolicyError
 from dynamask.palette import GRID_COLOURS
 
-GROUPS = {
-    "choice": (
-        *("share_by_area", "probability_by_area", "share_by_class"),
-        *("share_by_complexity", "map"),
-    ),
-    "cost": ("pareto_iou", "pareto_biou", "pareto_ap", "pareto_boundary_ap"),
-    "oracle": ("confusion", "calibration", "regret_by_area", "regret_by_class"),
-    "ap": ("ap_by_area", "error_costs"),
-}
-"""Figures by group; only the group that is seen is drawn."""
-
+GROUPS = dashboards.GROUPS
 POLICY_COLUMNS = {
     "name": "policy",
     "gmac": "GMAC per object",
@@ -47,6 +37,11 @@ def draw(
         PolicyError: the budget cannot be met.
     """
     return dashboards.figures(run, filters, budget, names=names)
+
+
+def prepare(run: Queryable, filters: Filters) -> None:
+    """Score a large run's detections in the background, before their plots are looked at."""
+    dashboards.prepare(run, filters)
 
 
 def present(run: Queryable) -> dict[str, list[str]]:
@@ -99,8 +94,7 @@ def budget_bounds(run: Queryable, filters: Filters) -> tuple[float, float] | Non
 
 def totals_html(run: Queryable, filters: Filters, budget: float | None) -> str:
     """The line above the plots, and a bar of the grids' shares."""
-    price = dashboards.multiplier(run, filters, budget)
-    found = selection.totals(dashboards.narrow(run, filters), filters, price)
+    found = dashboards.totals(run, filters, budget)
     if not found["n"]:
         return f'<p role="status" data-testid="totals">{escape(words.TOTALS_NONE)}</p>'
     line = words.TOTALS.format(
@@ -142,11 +136,11 @@ def policy_table(run: Queryable, filters: Filters) -> str:
     )
 
 
-def ap_table(run: Queryable, filters: Filters) -> str:
-    """COCO's numbers of every policy that has detections."""
-    found = dashboards.ap_table(run, filters)
+def ap_table(run: Queryable, filters: Filters, budget: float | None = None) -> str:
+    """COCO's numbers of every policy that has detections, a budget's before them."""
+    found = dashboards.ap_table(run, filters, budget=budget)
     if not len(found):
-        score = dashboards.scored(run, filters)
+        score = dashboards.scored(run, filters, budget=budget)
         why = score if isinstance(score, str) else words.UNKNOWN
         return f'<p class="dm-muted" data-testid="ap-table">{escape(why)}</p>'
     body = []

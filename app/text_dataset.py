@@ -59,7 +59,7 @@ BUDGET_ON = "Choose grids under a budget"
 BUDGET = "Mean cost per object, GMAC"
 BUDGET_INFO = (
     "Every object of the set is given a new grid at this mean cost, from its stored probabilities; "
-    "no model runs. All plots follow but those of AP and errors, which need masks as decoded."
+    "no model runs. All plots follow; in those of AP every detection is given one."
 )
 BUDGET_NONE = "This run stores no probabilities for these rows, so no budget can be tried."
 
@@ -141,7 +141,8 @@ HINTS = {
 AP_TABLE = "COCO average precision by policy"
 AP_TABLE_HINT = (
     "COCO's numbers on all classes and sizes that the class filter leaves; AP's 95 % interval in "
-    "brackets. The size, grid and crowd filters do not count here, as AP is about whole photos."
+    "brackets. The size, grid and crowd filters do not count here, as AP is about whole photos. "
+    "With a budget its row is the first."
 )
 POLICY_TABLE = "Policies on the same objects"
 POLICY_TABLE_HINT = "The numbers behind the plots, with 95 % intervals over photos."

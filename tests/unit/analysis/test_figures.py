@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from run_factory import invent_detections, write_detections, write_pairs
+from run_factory import at_grid, invent_detections, write_detections
 
-from analysis import dashboards, selection
+from analysis import budget_ap, dashboards, selection
 from analysis.figures import THEMES, plain
 from analysis.filters import Filters, Folder
 from analysis.metrics import ap_row, overlaps
@@ -24,8 +24,7 @@ from dynamask.palette import GRID_COLOURS
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = write_run(tmp_path_factory.mktemp("run"), 1500, 80, seed=8)
     invented = invent_detections(photos=12, seed=3)
-    write_detections(path, *invented, policy="msm")
-    write_pairs(path, *invented)
+    write_detections(path, *invented, policy="msm", grids=True)
     return path
 
 
@@ -170,21 +169,70 @@ def test_budget_moves_the_plots(run: Folder) -> None:
 def test_no_object_is_said_so(run: Folder) -> None:
     filters = Filters(categories=("no such class",))
     for name, figure in dashboards.figures(run, filters).items():
-        if name not in ("ap_by_area", "error_costs"):
-            words = figure["layout"]["annotations"][0]["text"]
-            assert "passes the filters" in words, name
+        words = figure["layout"]["annotations"][0]["text"].replace("<br>", " ")
+        assert "passes the filters" in words, name
     for name in dashboards.TABLES:
         assert dashboards.table(run, filters, name) is not None
 
 
 def test_ap_of_the_tables_is_that_of_the_detections(run: Folder) -> None:
     table = dashboards.table(run, Filters(), "ap")
-    expected = ap_row(overlaps(*invent_detections(photos=12, seed=3)))
-    assert list(table["policy"]) == ["msm"]
-    for name, value in expected.items():
-        assert table[name].iloc[0] == pytest.approx(value, nan_ok=True)
-    assert table["AP_low"].iloc[0] <= expected["AP"] <= table["AP_high"].iloc[0]
+    truths, founds = invent_detections(photos=12, seed=3)
+    assert list(table["policy"]) == [*(f"fixed:{g}" for g in sorted(GRIDS, key=str)), "msm"]
+    for grid in GRIDS:
+        row = table.set_index("policy").loc[f"fixed:{grid}"]
+        expected = ap_row(overlaps(truths, at_grid(founds, grid)))
+        for name, value in expected.items():
+            assert row[name] == pytest.approx(value, nan_ok=True)
+        assert row["AP_low"] <= expected["AP"] <= row["AP_high"]
     assert len(dashboards.table(run, Filters(), "errors")) == 7
+
+
+def test_ap_follows_the_budget(run: Folder) -> None:
+    names = ("ap_by_area", "error_costs", "pareto_ap", "pareto_boundary_ap")
+    own, cheap = (dashboards.figures(run, Filters(), b, names=names) for b in (None, 0.07))
+    for name in names:
+        words = cheap[name]["layout"]["title"]["text"]
+        assert own[name]["data"] != cheap[name]["data"], name
+        assert ("budget 0.0700 GMAC" in words) == (not name.startswith("pareto"))
+    table = dashboards.table(run, Filters(), "ap", 0.07)
+    assert table["policy"].iloc[0] == "budget 0.0700" and len(table) == 6
+    for name, column in (("pareto_ap", "AP"), ("pareto_boundary_ap", "boundary_AP")):
+        ring = next(t for t in cheap[name]["data"] if t.get("name") == "your budget")
+        assert ring["y"][0] == pytest.approx(table[column].iloc[0], abs=1e-6)
+        assert ring["x"][0] < 0.08
+    # an error's bar, and the objects behind it, are those of the budget
+    for trace in (cheap["error_costs"]["data"][0],):
+        for mark, cases in zip(trace["customdata"], trace["text"], strict=True):
+            found = dashboards.objects_behind(run, Filters(), mark, 0.07)
+            assert len(found) <= int(cases.replace(",", ""))
+
+
+@pytest.mark.parametrize("budget", [None, 0.12])
+def test_every_mark_of_ap_against_cost_leads_to_objects(run: Folder, budget: float | None) -> None:
+    drawn = dashboards.figures(run, Filters(), budget, names=("pareto_ap",))["pareto_ap"]
+    marks = [mark for trace in drawn["data"] for mark in trace.get("customdata", [])]
+    assert len(marks) == 8 + budget_ap.STEPS + (budget is not None)
+    for mark in marks:
+        found = dashboards.objects_behind(run, Filters(), mark, budget)
+        assert len(found) == 200, mark
+        kind, _, value = mark["policy"].partition(":")
+        if kind == "fixed":
+            assert (found["grid"] == int(value)).all()
+
+
+def test_a_brushed_part_of_the_map_is_its_objects(
+    monkeypatch: pytest.MonkeyPatch, run: Folder, msm: pd.DataFrame
+) -> None:
+    """Of hexagons the page sends the brush's two ranges."""
+    monkeypatch.setattr(selection, "MAX_POINTS", 100)
+    drawn = dashboards.figures(run, Filters(), names=("map",))["map"]
+    assert drawn["data"][0]["marker"]["symbol"] == "hexagon2"
+    found = dashboards.objects_behind(run, Filters(), {"hex": [2.0, 3.0, 0.4, 0.6]})
+    area = np.log10(msm["area_px2"].clip(lower=1))
+    inside = area.between(2, 3) & msm["compactness"].between(0.4, 0.6)
+    assert len(found) == min(inside.sum(), 200) and len(found)
+    assert set(found["annotation_id"]) <= set(msm.index[inside])
 
 
 def test_unknown_names_are_refused(run: Folder) -> None:
