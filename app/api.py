@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import FileData
 
-from app import events, settings, text
+from app import events, query, settings, text
 from app.guard import sentences
 from app.session import Ask, Opened, Session
 from app.tabs.inspect import MODEL
@@ -22,6 +22,7 @@ from dynamask.errors import InputError
 MAX_POLICY_TEXT = 64
 MAX_NAME = 200
 SCORES = (0.0, 1.0)
+CLASSES = {**query.CLASSES, "page": None}
 
 
 def add_endpoints(session: Session) -> None:
@@ -32,6 +33,7 @@ def add_endpoints(session: Session) -> None:
         policy: str = settings.POLICY,
         threshold: float = settings.THRESHOLD,
         min_score: float = settings.MIN_SCORE,
+        classes: str = "all",
     ) -> dict[str, Any]:
         """Find the objects of a photo and mask each at the grid that the policy chooses.
 
@@ -40,6 +42,8 @@ def add_endpoints(session: Session) -> None:
             policy: msm, size, fixed:14, fixed:28, fixed:56, fixed:112, budget:C or random:C.
             threshold: mask probability above which a pixel belongs to the object, 0 to 1.
             min_score: objects with a lower score are left out, 0 to 1.
+            classes: all, known (only those that the model is good at) or page (known, unless the
+                photo has nothing else: as the page begins).
 
         Returns:
             The same JSON as ``python -m dynamask predict --json``, and ``key`` for /decode.
@@ -47,13 +51,14 @@ def add_endpoints(session: Session) -> None:
         facts = photo if isinstance(photo, dict) else getattr(photo, "__dict__", {})
         opened = session.open(check_uploaded(facts.get("path")))
         name = str(facts.get("orig_name") or "photo")[:MAX_NAME]
-        return _answer(session, opened, name, policy, threshold, min_score)
+        return _answer(session, opened, name, _ask(policy, threshold, min_score, classes))
 
     def decode(
         key: str,
         policy: str = settings.POLICY,
         threshold: float = settings.THRESHOLD,
         min_score: float = settings.MIN_SCORE,
+        classes: str = "all",
     ) -> dict[str, Any]:
         """Decode a photo again under another policy, without sending or encoding it again.
 
@@ -62,17 +67,20 @@ def add_endpoints(session: Session) -> None:
             policy: as for /predict.
             threshold: as for /predict.
             min_score: as for /predict.
+            classes: as for /predict.
 
         Returns:
             The same as /predict.
         """
-        return _answer(session, session.reopen(key), "photo", policy, threshold, min_score)
+        ask = _ask(policy, threshold, min_score, classes)
+        return _answer(session, session.reopen(key), "photo", ask)
 
     def analyze(
         key: str,
         policy: str = settings.POLICY,
         threshold: float = settings.THRESHOLD,
         min_score: float = settings.MIN_SCORE,
+        classes: str = "all",
     ) -> dict[str, Any]:
         """Say for each object why it got its grid and what the other grids would have given.
 
@@ -81,13 +89,14 @@ def add_endpoints(session: Session) -> None:
             policy: as for /predict.
             threshold: as for /predict.
             min_score: as for /predict.
+            classes: as for /predict.
 
         Returns:
             For each object its probabilities, each grid's cost in GMAC and IoU and boundary IoU
             to the mask of grid 112, and the budgets at which its grid flips on this photo.
         """
         opened = session.reopen(key)
-        return _analysis(session, opened, _ask(policy, threshold, min_score))
+        return _analysis(session, opened, _ask(policy, threshold, min_score, classes))
 
     def health() -> dict[str, Any]:
         """Whether the model is loading, ready or failed, and how many photos are in memory.
@@ -108,21 +117,23 @@ def add_endpoints(session: Session) -> None:
     gr.api(health, api_name="health", queue=False)
 
 
-def _answer(
-    session: Session, opened: Opened, name: str, policy: Any, threshold: Any, min_score: Any
-) -> dict[str, Any]:
-    decoded = session.decode(opened, _ask(policy, threshold, min_score))
+def _answer(session: Session, opened: Opened, name: str, ask: Ask) -> dict[str, Any]:
+    decoded = session.decode(opened, ask)
     facts = result_dict(decoded.instances, file_name=name)
-    return {**facts, "key": opened.scene.key, "notices": list(opened.notices)}
+    notices = [*opened.notices, *decoded.notices]
+    return {**facts, "key": opened.scene.key, "notices": notices}
 
 
-def _ask(policy: Any, threshold: Any, min_score: Any) -> Ask:
+def _ask(policy: Any, threshold: Any, min_score: Any, classes: Any) -> Ask:
+    if not isinstance(classes, str) or classes not in CLASSES:
+        raise InputError(text.EVENT_ODD.format(what="all, known or page for classes"))
     if not isinstance(policy, str) or len(policy) > MAX_POLICY_TEXT:
         raise InputError(text.EVENT_ODD.format(what="a policy such as msm"))
     return Ask(
         policy=policy,
         threshold=events.read_number(threshold, (0.01, 0.99), "a mask threshold"),
         min_score=events.read_number(min_score, SCORES, "a smallest score"),
+        every_class=CLASSES[classes],
     )
 
 

@@ -15,7 +15,7 @@ import time
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,6 +207,7 @@ class BatchJob:
         notices: name and sentence about what was changed on reading.
         tracks: of a video, once the job has ended.
         hidden: objects left out since the weights do not vouch for their class.
+        unsure: objects of such classes in photos that have nothing else.
         zip_path: the download, once the job has ended.
     """
 
@@ -219,6 +220,9 @@ class BatchJob:
         cancel: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if feed.video and ask.every_class is None:
+            # frame by frame, doubtful objects would come and go as the others go and come
+            ask = replace(ask, every_class=False)
         self._session, self._feed, self._ask = session, feed, ask
         self._cancel, self._clock = cancel, clock
         self.video = feed.video
@@ -226,7 +230,7 @@ class BatchJob:
         self.problems: list[tuple[str, str]] = []
         self.notices: list[tuple[str, str]] = []
         self.tracks: list[Track] = []
-        self.hidden = 0
+        self.hidden = self.unsure = 0
         self.categories: tuple[str, ...] = ()
         self.zip_path = folder / "dynamask-batch.zip"
         self._tables: list[pd.DataFrame] = []
@@ -298,6 +302,7 @@ class BatchJob:
         self.thumbnails.append((thumbnail, f"{name}: {text.objects(len(found))}"))
         self.notices.extend((name, notice) for notice in opened.notices)
         self.hidden += decoded.hidden
+        self.unsure += decoded.unsure
 
     def _keep(
         self,
@@ -354,10 +359,10 @@ def _decode(session: Session, opened: Opened, ask: Ask) -> Decoded:
     """As ``Session.decode``, and keep nothing in its caches."""
     scene, predictor = opened.scene, session.predictor()
     first_drawn = len(scene) + 1
-    rows, hidden = overrides.kept_rows(scene, first_drawn, ask, predictor)
+    rows, *left = overrides.kept_rows(scene, first_drawn, ask, predictor)
     some = overrides.keep(scene, rows)
     instances = predictor.decode(some, ask.policy, threshold=ask.threshold)
-    return Decoded(instances, rows + 1, first_drawn, hidden=hidden)
+    return Decoded(instances, rows + 1, first_drawn, frozenset(), *left)
 
 
 def time_left(seconds: float) -> str:

@@ -28,11 +28,13 @@ class Choice:
         weights: ``first`` or ``second``.
         policy: text such as ``msm`` or ``budget:0.1``.
         label: what the page calls the policy.
+        by_hand: (object id, grid) pairs that overrule it; ids among the first weights' objects.
     """
 
     weights: str
     policy: str
     label: str
+    by_hand: tuple[tuple[int, int], ...] = ()
 
 
 def compare(
@@ -49,15 +51,19 @@ def compare(
         name: the photo's file name, which some detectors look up.
 
     Raises:
-        InputError: no such weights; PolicyError: no such policy.
+        InputError: no such weights, or grids by hand for objects that other weights found;
+            PolicyError: no such policy.
     """
     base = opened
+    if a.weights != FIRST and (a.by_hand or b.by_hand):
+        name = _of(sessions, FIRST).weights_name
+        raise InputError(words.AS_INSPECTED_BOXES.format(weights=name))
     if a.weights != FIRST:
         base = _seen_by(_of(sessions, a.weights), opened, name)
     session = _of(sessions, a.weights)
-    first = session.decode(base, replace(ask, policy=a.policy))
+    first = session.decode(base, replace(ask, policy=a.policy, by_hand=a.by_hand))
     if b.weights == a.weights:
-        second = session.decode(base, replace(ask, policy=b.policy))
+        second = session.decode(base, replace(ask, policy=b.policy, by_hand=b.by_hand))
     else:
         second = _same_boxes(_of(sessions, b.weights), session, base, first, b, ask)
     truth = session.truth(ask.truth)
@@ -114,11 +120,19 @@ def _same_boxes(
     rows = first.ids - 1
     some = overrides.keep(kept.scene, rows)
     some = replace(some, key=_hash(key, rows.tobytes()))
+    here = ((first.row(object_id), grid) for object_id, grid in choice.by_hand)
     plain = replace(
-        ask, policy=choice.policy, min_score=0.0, drawn=(), drawn_labels=(), every_class=True
+        ask,
+        policy=choice.policy,
+        min_score=0.0,
+        drawn=(),
+        drawn_labels=(),
+        by_hand=tuple((row + 1, grid) for row, grid in here if row is not None),
+        every_class=True,
     )
     decoded = session.decode(replace(kept, scene=some), plain)
-    return replace(decoded, ids=first.ids, first_drawn=first.first_drawn)
+    by_hand = frozenset(int(first.ids[i - 1]) for i in decoded.by_hand)
+    return replace(decoded, ids=first.ids, first_drawn=first.first_drawn, by_hand=by_hand)
 
 
 def _hash(*parts: str | bytes) -> str:

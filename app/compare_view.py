@@ -106,7 +106,7 @@ def viewer_value(made: Comparison, *, name: str, min_score: float) -> dict[str, 
         "head": [*words.TABLE_HEAD, *(words.TABLE_TRUTH if sums.known else ())],
         "summary": _summary(sums),
         "hint": "" if len(a) else words.NOTHING_FOUND.format(score=min_score),
-        "notices": list(made.opened.notices),
+        "notices": [*made.opened.notices, *made.a.decoded.notices],
     }
 
 
@@ -122,8 +122,11 @@ def object_card(made: Comparison, object_id: int | None) -> str:
     window = window_of(a.boxes_xyxy_px[row].numpy(), a.image_size)
     photo = _photo_image(made.opened.pixels, window, settings.CROP_SIDE)
     sides = "".join(
-        _side_figure(letter, name, mask, pair, facts, window, photo)
-        for letter, mask in (("A", pair.a), ("B", pair.b))
+        _side_figure(letter, name, mask, pair, facts, window, photo, object_id in by_hand)
+        for letter, mask, by_hand in (
+            ("A", pair.a, made.a.decoded.by_hand),
+            ("B", pair.b, made.b.decoded.by_hand),
+        )
     )
     label = words.CARD_DIFFERENCE_LABEL.format(name=name)
     difference = _difference_svg(pair, window, photo, label, settings.CROP_SIDE)
@@ -169,8 +172,8 @@ def _object(
         "cells": [
             f"{facts['iou']:.3f}",
             f"{facts['boundary_iou']:.3f}",
-            str(facts["grid_a"]),
-            str(facts["grid_b"]),
+            _grid_cell(made.a.decoded, row, facts["grid_a"]),
+            _grid_cell(made.b.decoded, row, facts["grid_b"]),
             f"{facts['area_a']:,}",
             f"{facts['area_b']:,}",
             text.gmac(facts["gmac_a"]),
@@ -178,6 +181,11 @@ def _object(
             *_truth_cells(facts, made),
         ],
     }
+
+
+def _grid_cell(decoded: Decoded, row: int, grid: int) -> str:
+    by_hand = int(decoded.ids[row]) in decoded.by_hand
+    return words.BY_HAND_CELL.format(grid=grid) if by_hand else str(grid)
 
 
 def _truth_cells(facts: dict[str, Any], made: Comparison) -> list[str]:
@@ -216,6 +224,7 @@ def _side_figure(
     facts: dict[str, Any],
     window: Window,
     photo: str,
+    by_hand: bool,
 ) -> str:
     low = letter.lower()
     grid = facts[f"grid_{low}"]
@@ -223,7 +232,8 @@ def _side_figure(
     path = mask_path(mask, pair.corner)
     label = words.CARD_FIGURE.format(name=name, side=letter, grid=grid)
     cost = words.CARD_COST.format(area=facts[f"area_{low}"], gmac=text.gmac(facts[f"gmac_{low}"]))
-    title = words.CARD_SIDE.format(side=letter, grid=grid)
+    title = words.CARD_SIDE_HAND if by_hand else words.CARD_SIDE
+    title = title.format(side=letter, grid=grid)
     return (
         f'<figure class="dm-frame" data-testid="compare-{low}" data-grid="{grid}">'
         f'<svg viewBox="{_box(window)}" role="img" aria-label="{escape(label)}">{photo}'
@@ -359,4 +369,7 @@ def changed_table(made: Comparison) -> pd.DataFrame:
     decoded = made.a.decoded
     table.insert(0, "object_id", [int(i) for i in decoded.ids])
     table.insert(1, "category", [object_name(decoded, row) for row in range(len(a))])
+    for letter, side in (("a", made.a), ("b", made.b)):
+        by_hand = [int(i) in side.decoded.by_hand for i in decoded.ids]
+        table.insert(table.columns.get_loc(f"grid_{letter}") + 1, f"by_hand_{letter}", by_hand)
     return table.drop(columns="row")

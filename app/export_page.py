@@ -70,7 +70,7 @@ def page_html(
     title = escape(words.PAGE_TITLE.format(name=name))
     body = (
         f"<h1>{title}</h1>{_figure(opened, decoded, name)}{_objects(decoded)}"
-        f"{_costs(decoded)}{_strips(decoded, strips or {})}{_notes(opened)}"
+        f"{_costs(decoded)}{_strips(decoded, strips or {})}{_notes(opened, decoded)}"
         f"<footer>{escape(words.PAGE_MADE)}</footer>"
     )
     page = (
@@ -223,8 +223,9 @@ def _frame(frame: StripFrame) -> str:
     )
 
 
-def _notes(opened: Opened) -> str:
-    if not opened.notices:
+def _notes(opened: Opened, decoded: Decoded) -> str:
+    notices = (*opened.notices, *decoded.notices)
+    if not notices:
         return ""
-    lines = "".join(f"<li>{escape(notice)}</li>" for notice in opened.notices)
+    lines = "".join(f"<li>{escape(notice)}</li>" for notice in notices)
     return f"<h2>{escape(words.PAGE_NOTES)}</h2><ul>{lines}</ul>"

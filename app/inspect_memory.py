@@ -66,7 +66,11 @@ class Memory(Parts):
             gr.update(visible=False),
             gr.update(minimum=low, maximum=high, value=value, interactive=True),
             gr.update(visible=True if self._has_hidden_classes() else "hidden"),
-            {"example": view.example, "filter": view.filters.to_browser()}
+            {
+                "example": view.example,
+                "filter": view.filters.to_browser(),
+                "every": query.CLASSES.get(view.classes),
+            }
             if view.example
             else gr.skip(),
         )
@@ -77,7 +81,9 @@ class Memory(Parts):
         if not isinstance(linked, dict) or linked.get("example") not in stems:
             return gr.skip()
         path = self.example_paths[stems.index(linked["example"])]
-        return self._open(str(path), path.name, controls, keep=linked.get("filter"))
+        every = linked.get("every")
+        every = every if isinstance(every, bool) else None
+        return self._open(str(path), path.name, controls, keep=linked.get("filter"), every=every)
 
     # what is sent of the memory is as old as the event: two quick changes would undo each other,
     # so policy, threshold and look always come from where they live

@@ -35,7 +35,7 @@ def new_state() -> State:
         "labels": (),  # of the drawn boxes
         "by_hand": (),  # (object id, grid)
         "truth": "",
-        "every": False,
+        "every": None,  # whether every class is shown; None until the user has said
         "example": "",  # name of the example photo, without its suffix
     }
 
@@ -56,9 +56,22 @@ class Parts:
         self._photo_files: OrderedDict[str, str] = OrderedDict()
 
     def _open(
-        self, path: str, name: str, controls: tuple[Any, ...], keep: Any = None
+        self,
+        path: str,
+        name: str,
+        controls: tuple[Any, ...],
+        keep: Any = None,
+        every: bool | None = None,
     ) -> tuple[Any, ...]:
-        """Analyse a photo; ``keep`` are filters that the browser then applies to it."""
+        """Analyse a photo.
+
+        Args:
+            path: the photo.
+            name: as the page calls it.
+            controls: as everywhere here.
+            keep: filters that the browser then applies to it.
+            every: whether every class is shown; None is the model's own choice.
+        """
         number = self.sequence.next()
         policy = gr.skip()
         if controls[0] == query.NEEDS_TRUTH:  # the last photo's truth is not this one's
@@ -68,6 +81,7 @@ class Parts:
         try:
             opened = self.session.open(path)
             state = {**new_state(), "key": opened.scene.key, "path": path, "name": name}
+            state["every"] = every
             if Path(path).parent == settings.EXAMPLES:
                 state["example"] = Path(path).stem
             viewer, detail, *extras = self._show(
@@ -75,6 +89,7 @@ class Parts:
             )
             if keep is not None:
                 viewer["value"]["filter"] = keep
+            unsure = self.session.decode(opened, self._ask(state, controls)).unsure
         except DynaMaskError as error:
             return self._closed(str(error))
         except Exception:
@@ -92,6 +107,7 @@ class Parts:
             "",
             policy,
             *extras,
+            gr.update(value=every is True or unsure > 0),  # as the picture is
         )
 
     def _closed(self, sentence: str) -> tuple[Any, ...]:
@@ -110,6 +126,7 @@ class Parts:
             "",
             gr.skip(),
             *self._extras(None, None, new_state()),
+            gr.update(value=False),
         )
 
     def _show(
@@ -133,9 +150,6 @@ class Parts:
             opened, decoded, name=state["name"], min_score=ask.min_score, select=select
         )
         value["seq"] = number
-        if decoded.hidden:
-            hidden = overrides.hidden_sentence(decoded.hidden, self.session.predictor())
-            value["notices"] = [*value["notices"], hidden]
         value["photo"] = self._photo_file(opened)
         value["query"] = self._address(state, controls)
         detail = self._card(opened, decoded, ask, selected)
@@ -160,8 +174,13 @@ class Parts:
         if policy == "budget":
             budget = round(1000 * controls[1])
         shown = "" if policy == query.NEEDS_TRUTH else policy
-        view = query.PageView(example=state["example"], policy=shown, budget=budget)
-        return {"example": "", "policy": "", "budget": "", **query.encode(view)}
+        classes = next(
+            (name for name, every in query.CLASSES.items() if every == state["every"]), ""
+        )
+        view = query.PageView(
+            example=state["example"], policy=shown, budget=budget, classes=classes
+        )
+        return {"example": "", "policy": "", "budget": "", "classes": "", **query.encode(view)}
 
     def _card(self, opened: Opened, decoded: Decoded, ask: Ask, selected: int | None) -> str:
         costs = self.session.predictor().cost_table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app import text
+from app import settings, text
 
 if TYPE_CHECKING:
     from app.session import Ask
@@ -27,17 +27,30 @@ def shown_classes(predictor: Predictor) -> frozenset[str] | None:
     return frozenset(names) or None
 
 
-def hidden_sentence(count: int, predictor: Predictor) -> str:
-    """Why that many objects are not shown."""
+def class_notices(hidden: int, unsure: int, predictor: Predictor) -> tuple[str, ...]:
+    """Why objects are not shown, or are shown although their classes are not vouched for.
+
+    Args:
+        hidden: as in :class:`app.session.Decoded`, as is ``unsure``.
+        unsure: see there.
+        predictor: its metadata has the limit.
+    """
     limit = predictor.metadata.get("shown_min_ap50")
     shown = f"{limit:g}" if isinstance(limit, (int, float)) else "?"
-    return text.HIDDEN.format(count=count, limit=shown)
+    said = ((hidden, text.HIDDEN), (unsure, text.UNSURE))
+    return tuple(
+        words.format(objects=text.objects(count), limit=shown) for count, words in said if count
+    )
 
 
 def kept_rows(
     scene: Scene, first_drawn: int, ask: Ask, predictor: Predictor
-) -> tuple[np.ndarray, int]:
-    """Rows of the scene to decode, and how many were left out for their class alone.
+) -> tuple[np.ndarray, int, int]:
+    """Rows of the scene to decode; how many were left out for their class alone; how many stay
+    only since there is nothing else.
+
+    Whether a photo has something else is read at the first smallest score, not at the slider's:
+    or objects would come and go against its direction.
 
     Args:
         scene: detector's objects, then drawn ones.
@@ -45,16 +58,20 @@ def kept_rows(
         ask: the smallest score, and whether every class is shown.
         predictor: its metadata names the classes.
     """
-    bright = scene.scores.numpy() >= np.float32(ask.min_score)
+    scores = scene.scores.numpy()
+    bright = scores >= np.float32(ask.min_score)
     names = None if ask.every_class else shown_classes(predictor)
     if names is None:
-        return np.flatnonzero(bright).astype(np.int64), 0
+        return np.flatnonzero(bright).astype(np.int64), 0, 0
     known = np.array([name in names for name in predictor.categories])
     labels = scene.labels.numpy()
     vouched = known[np.clip(labels, 0, len(known) - 1)] & (labels >= 0)
     vouched[first_drawn - 1 :] = True
-    rows = np.flatnonzero(bright & vouched).astype(np.int64)
-    return rows, int(bright.sum()) - len(rows)
+    others = int((bright & ~vouched).sum())
+    sure = (vouched & (scores >= np.float32(settings.MIN_SCORE)))[: first_drawn - 1]
+    if ask.every_class is None and not sure.any():
+        return np.flatnonzero(bright).astype(np.int64), 0, others
+    return np.flatnonzero(bright & vouched).astype(np.int64), others, 0
 
 
 def keep(scene: Scene, rows: np.ndarray) -> Scene:

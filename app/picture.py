@@ -153,7 +153,7 @@ def viewer_value(
         "summary": text.objects(len(instances)),
         "cost": cost_line(instances),
         "hint": "" if len(instances) else _hint(decoded.hidden, min_score),
-        "notices": list(opened.notices),
+        "notices": [*opened.notices, *decoded.notices],
     }
 
 

@@ -19,6 +19,9 @@ SIZES = ("small", "medium", "large")
 NEEDS_TRUTH = "oracle"
 """The one policy that an address or a browser's memory cannot restore: it needs a file."""
 
+CLASSES = {"all": True, "known": False}
+"""Whether every class is shown; an address without it leaves that to the photo."""
+
 MAX_VALUE = 2000  # characters; a longer one was not written by this page
 MAX_ITEMS = 100  # classes left out; COCO has 80
 MAX_ITEM = 64  # characters of a class name
@@ -60,6 +63,7 @@ class PageView:
         policy: a key of ``text.POLICIES``, "" where the address does not say.
         budget: thousandths of a GMAC per object; None where the address does not say.
         filters: what is left out.
+        classes: a key of CLASSES, "" where the address does not say.
     """
 
     tab: str = ""
@@ -67,6 +71,7 @@ class PageView:
     policy: str = ""
     budget: int | None = None
     filters: Filters = field(default_factory=Filters)
+    classes: str = ""
 
 
 def encode(view: PageView) -> dict[str, str]:
@@ -77,6 +82,7 @@ def encode(view: PageView) -> dict[str, str]:
         "example": view.example,
         "policy": view.policy,
         "budget": "" if view.budget is None else f"{view.budget / 1000:g}",
+        "classes": view.classes,
         "hide-class": _join(sorted(kept.classes)),
         "hide-size": _join(s for s in SIZES if s in kept.sizes),
         "hide-grid": _join(str(g) for g in GRIDS if g in kept.grids),
@@ -104,6 +110,7 @@ def decode(
         "example": lambda v: _one_of(v, examples),
         "policy": lambda v: _one_of(v, policies),
         "budget": lambda v: _scaled(v, 1000, 1_000_000),
+        "classes": lambda v: _one_of(v, CLASSES),
         "hide-class": lambda v: frozenset(map(_class_name, _split(v))),
         "hide-size": lambda v: frozenset(_one_of(s, SIZES) for s in _split(v)),
         "hide-grid": lambda v: frozenset(
@@ -126,7 +133,8 @@ def decode(
         grids=found.get("hide-grid", frozenset()),
         score=found.get("score", 0),
     )
-    plain = {name: found[name] for name in ("tab", "example", "policy", "budget") if name in found}
+    names = ("tab", "example", "policy", "budget", "classes")
+    plain = {name: found[name] for name in names if name in found}
     return PageView(**plain, filters=filters), tuple(ignored)
 
 

@@ -67,7 +67,8 @@ class Ask:
         drawn_labels: category index of each drawn box, -1 where unknown; () is all unknown.
         by_hand: (object id, grid) pairs that overrule the policy.
         truth: key of the loaded ground truth, for the oracle.
-        every_class: also objects of classes that the weights' metadata does not vouch for.
+        every_class: also objects of classes that the weights' metadata does not vouch for; None
+            where the user has not said: then only where a photo has nothing else to show.
     """
 
     policy: str = settings.POLICY
@@ -77,7 +78,7 @@ class Ask:
     drawn_labels: tuple[int, ...] = ()
     by_hand: tuple[tuple[int, int], ...] = ()
     truth: str = ""
-    every_class: bool = True
+    every_class: bool | None = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +91,8 @@ class Decoded:
         first_drawn: ids from here on are drawn boxes.
         by_hand: ids whose grid a user has set.
         hidden: objects left out since their class is not vouched for.
+        unsure: objects of such classes that are shown since the photo has nothing else.
+        notices: sentences about both.
     """
 
     instances: Instances
@@ -97,6 +100,8 @@ class Decoded:
     first_drawn: int
     by_hand: frozenset[int] = frozenset()
     hidden: int = 0
+    unsure: int = 0
+    notices: tuple[str, ...] = ()
 
     def row(self, object_id: int | None) -> int | None:
         """Index of an id in ``instances``; None where it is not among them."""
@@ -280,14 +285,15 @@ class Session:
         predictor = self.predictor()
         scene = self.full_scene(opened, ask)
         first_drawn = len(opened.scene) + 1
-        rows, hidden = overrides.kept_rows(scene, first_drawn, ask, predictor)
+        rows, *left = overrides.kept_rows(scene, first_drawn, ask, predictor)
         some = overrides.keep(scene, rows)
         ids = rows + 1
         ious = self._ious(opened, some, ask) if ask.policy == "oracle" else None
         policy = overrides.policy_of(ask, ids, predictor.config)
         instances = self.store(opened).decode(some, policy, threshold=ask.threshold, ious=ious)
         by_hand = frozenset(i for i, _ in ask.by_hand) & frozenset(ids.tolist())
-        decoded = Decoded(instances, ids, first_drawn, by_hand, hidden)
+        said = overrides.class_notices(*left, predictor)
+        decoded = Decoded(instances, ids, first_drawn, by_hand, *left, said)
         self.decoded.put(key, decoded)
         self._drop_stores()
         return decoded

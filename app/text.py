@@ -118,11 +118,17 @@ REACH_NONE = "On this photo no budget changes anything: every object stays at gr
 
 # -- classes that the weights do not vouch for
 HIDDEN = (
-    "{count} hidden: the model names classes below box AP50 {limit} on its validation photos "
-    "too poorly."
+    "{objects} hidden, of classes that the model is not good at (box AP50 below {limit} on its "
+    "validation photos); “Show every class” shows them."
+)
+UNSURE = (
+    "The model is not good at these classes (box AP50 below {limit} on its validation photos), but "
+    "found nothing else beside them. {objects} shown all the same: take the names with care."
 )
 EVERY_CLASS = "Show every class"
-EVERY_CLASS_INFO = "Only classes that the model is good at are shown otherwise."
+EVERY_CLASS_INFO = (
+    "Otherwise only those that the model is good at, unless a photo has nothing else."
+)
 
 # -- boxes and ground truth from a file
 DRAWN_LABEL = "Its class"

@@ -11,6 +11,17 @@ PHOTO = "Photo to compare on"
 DROP_PHOTO = "Drop a photo here\nto see what two policies make of the same boxes"
 EXAMPLES = "Or try one of these"
 TAKE = "Take the photo from Inspect"
+AS_INSPECTED = "As in Inspect"
+AS_INSPECTED_LABEL = "As in Inspect: {policy}"
+AS_INSPECTED_HAND = "{policy}, {count} by hand"
+AS_INSPECTED_NONE = (
+    "Expected a photo taken from Inspect, got another; press “Take the photo from Inspect”."
+)
+AS_INSPECTED_BOXES = (
+    "Expected the boxes of {weights} for the grids set by hand, got those of other weights; "
+    "choose {weights} for A."
+)
+BY_HAND_CELL = "{grid} by hand"
 TAKE_NONE = "Expected a photo in the Inspect tab, got none; open one there, or choose one here."
 
 POLICY = {"a": "A: who chooses the grid", "b": "B: who chooses the grid"}
@@ -52,6 +63,7 @@ CARD_TITLE = "The object in both"
 CARD_EMPTY = "Select an object in the table or among the most changed ones to see it closely."
 CARD_FIGURE = "{name} under {side}, grid {grid}"
 CARD_SIDE = "{side}: grid {grid}"
+CARD_SIDE_HAND = "{side}: grid {grid}, set by hand"
 CARD_COST = "{area:,} px² · {gmac} GMAC"
 CARD_DIFFERENCE = "Difference"
 CARD_DIFFERENCE_LABEL = "Pixels of {name} that only A or only B has"

@@ -104,7 +104,9 @@ class BatchTab:
                     words.BATCH_DOWNLOAD, interactive=False, elem_id="dm-batch-download"
                 )
                 self.problems = gr.HTML(visible=False, elem_id="dm-batch-problems")
+                # an empty one has a name where screen readers do not allow one
                 self.gallery = gr.Gallery(
+                    visible=False,
                     label=words.BATCH_GALLERY,
                     columns=4,
                     height="auto",
@@ -232,7 +234,7 @@ class BatchTab:
             gr.update(interactive=True),
             gr.update(interactive=False, value=None),
             gr.update(visible=False, value=""),
-            gr.update(value=[]),
+            gr.update(value=[], visible=False),
             gr.update(visible="hidden"),
             "",
             gr.skip(),
@@ -245,7 +247,7 @@ class BatchTab:
             _bar(step, describe(step, job.objects, job.problems)),
             *[gr.skip()] * 3,
             _listed(job),
-            gr.update(value=_some(shown)),
+            gr.update(value=_some(shown), visible=bool(shown)),
             *[gr.skip()] * 5,
         )
 
@@ -259,15 +261,15 @@ class BatchTab:
         facts = words.BATCH_TRACKS_NOTE.format(**flicker(job.tracks))
         figure = tracks_figure(job.tracks, job.categories, words.BATCH_TRACKS)
         said = describe(step, job.objects, job.problems)
-        if job.hidden:
-            said += " " + overrides.hidden_sentence(job.hidden, self.session.predictor())
+        notices = overrides.class_notices(job.hidden, job.unsure, self.session.predictor())
+        said = " ".join((said, *notices))
         return (
             _bar(step, said),
             gr.update(interactive=True),
             gr.update(interactive=False),
             download,
             _listed(job),
-            gr.update(value=_some(shown)),
+            gr.update(value=_some(shown), visible=bool(shown)),
             gr.update(visible=True if job.tracks else "hidden"),
             _note(facts) if job.tracks else "",
             gr.update(value=figure) if job.tracks else gr.skip(),
@@ -297,7 +299,7 @@ def _ask(policy: Any, min_score: Any, every_class: Any) -> Ask:
     if policy not in POLICIES:
         raise InputError(text.EVENT_ODD.format(what="one of the policies"))
     score = events.read_number(min_score, settings.MIN_SCORE_RANGE, "a smallest score")
-    return Ask(policy=policy, min_score=score, every_class=every_class is True)
+    return Ask(policy=policy, min_score=score, every_class=every_class is True or None)
 
 
 def _named(files: Any) -> list[tuple[Path, str]]:

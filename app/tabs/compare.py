@@ -9,7 +9,7 @@ import gradio as gr
 
 from app import compare_view, settings, text
 from app import text_compare as words
-from app.compare_handlers import CompareHandlers, new_state
+from app.compare_handlers import CompareHandlers, new_state, policies
 from app.compare_job import FIRST
 from app.tabs.inspect import BUDGET_RANGE, MODEL, QUIET, SAVE_JS, InspectTab, name_examples
 from app.widgets.budget_slider import BudgetSlider
@@ -83,7 +83,7 @@ class CompareTab(CompareHandlers):
                 elem_id=f"dm-compare-weights-{key}",
             )
             policy = gr.Radio(
-                [(label, value) for value, label in text.POLICIES.items()],
+                policies(),
                 value=POLICY_A if key == "a" or len(names) > 1 else POLICY_B,
                 label=words.POLICY[key],
                 elem_id=f"dm-compare-policy-{key}",
@@ -136,18 +136,22 @@ class CompareTab(CompareHandlers):
     def _wire(self, demo: gr.Blocks, inspect: InspectTab | None) -> None:
         name_examples(demo, "#dm-compare-examples", self.example_paths)
         budgets = [side[2] for side in self.sides.values()]
-        shared = [self.threshold, self.min_score, self.every]
+        shared = [self.threshold, self.min_score]
         controls = [*self.sides["a"], *self.sides["b"], *shared]
         opened = [
             *(self.viewer, self.card, self.state, self.selected, self.photo, self.alert),
             *(self.start, self.save, self.every),
+            *(side[1] for side in self.sides.values()),
+            *budgets,
         ]
         demo.load(self.on_load, None, budgets, **QUIET, concurrency_limit=None)
         busy = {"api_visibility": "private", "show_progress_on": [self.photo, self.viewer]}
         self.photo.input(self.on_photo, [self.photo, *controls], opened, **busy, **MODEL)
         self.examples.click(self.on_example, [self.examples, *controls], opened, **busy, **MODEL)
         if inspect is not None:
-            self.take.click(self.on_take, [inspect.state, *controls], opened, **busy, **MODEL)
+            taken = [*opened, self.sides["a"][0], *shared]
+            asked = [inspect.state, *inspect.controls, *controls]
+            self.take.click(self.on_take, asked, taken, **busy, **MODEL)
         again = {**QUIET, **MODEL, "trigger_mode": "always_last"}
         known = [self.state, self.selected, *controls]
         for control in controls:
@@ -158,4 +162,10 @@ class CompareTab(CompareHandlers):
         event = {**QUIET, **MODEL, "trigger_mode": "multiple"}
         asked = [self.state, *controls]
         self.viewer.select(self.on_select, asked, [self.card, self.selected], **event)
-        self.viewer.renew(self.on_renew, None, opened, **QUIET)
+        self.viewer.renew(self.on_renew, controls, opened, **QUIET)
+        self.every.input(
+            self.on_every,
+            [self.state, self.selected, self.every, *controls],
+            [self.viewer, self.card, self.state],
+            **event,
+        )

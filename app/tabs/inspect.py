@@ -199,6 +199,7 @@ class InspectTab(Handlers):
             *(self.viewer, self.card, self.state, self.selected, self.photo, self.alert),
             *(self.load_truth, self.load_boxes, self.note, self.policy),
             *extras,
+            self.every,
         ]
         self.opened, self.drawn, self.controls = opened, drawn, controls  # for other tabs
         busy = {"api_visibility": "private", "show_progress_on": [self.photo, self.viewer]}

@@ -130,6 +130,8 @@ def test_health(client: Client, answer: dict) -> None:
         {"threshold": "a lot"},
         {"min_score": -1},
         {"min_score": None},
+        {"classes": "good"},
+        {"classes": ["all"]},
     ],
     ids=lambda a: "-".join(f"{k}={str(v)[:8]}" for k, v in a.items()),
 )

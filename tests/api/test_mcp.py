@@ -75,7 +75,7 @@ def test_only_the_endpoints_are_tools(server: str) -> None:
     assert set(tools) == {"predict", "decode", "analyze", "health"}
     assert all(tool.description for tool in tools.values())
     properties = tools["predict"].inputSchema["properties"]
-    assert set(properties) == {"photo", "policy", "threshold", "min_score"}
+    assert set(properties) == {"photo", "policy", "threshold", "min_score", "classes"}
     assert properties["photo"]["type"] == "string"
     assert "budget:C" in properties["policy"]["description"]
 

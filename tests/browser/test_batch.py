@@ -14,6 +14,9 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+from dataset_page import choose_tab
+from looks import LOOKS, every_look
+from page_helpers import overflow, serious
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -24,9 +27,10 @@ NASTY = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
-def page(open_page: Callable[..., Page]) -> Page:
-    page = open_page()
-    page.get_by_role("tab", name="Batch").click()
+def page(open_page: Callable[..., Page], look: str) -> Page:
+    page = open_page(*LOOKS[look])
+    choose_tab(page, "Batch")
+    expect(page.locator("#dm-batch-start")).to_be_visible()
     return page
 
 
@@ -84,27 +88,37 @@ def test_photos_bad_ones_and_the_download(page: Page, tmp_path: Path) -> None:
     assert len(coco["images"]) == 3 and len(coco["annotations"]) == len(rows) > 0
 
 
-def test_stop_keeps_what_is_done_and_frees_the_model(page: Page, tmp_path: Path) -> None:
-    start(page, files(30))
+@every_look
+def test_stop_keeps_what_is_done_and_a_video_follows(
+    page: Page, picture: Callable[..., None], tmp_path: Path
+) -> None:
+    picture(page, "empty")
+    serious(page)
+    start(page, files(20))
     page.wait_for_function(
-        "() => Number(document.querySelector('[data-testid=batch]')?.dataset.done) >= 1",
+        "() => Number(document.querySelector('[data-testid=batch]')?.dataset.done) >= 2",
         timeout=PATIENCE_MS,
     )
+    expect(page.get_by_test_id("batch-status")).to_contain_text("left")
+    picture(page, "running")
     page.locator("#dm-batch-stop").click()
     ended(page, "stopped")
     done = int(page.get_by_test_id("batch").get_attribute("data-done"))
-    assert 1 <= done < 30
+    assert 2 <= done < 20
     expect(page.get_by_test_id("batch-status")).to_contain_text("can be downloaded")
+    expect(page.locator("#dm-batch-gallery img")).to_have_count(done)
+    picture(page, "stopped")
+    serious(page)
+    assert overflow(page) <= 0
     with download(page, tmp_path) as archive:
         assert len(json.loads(archive.read("coco.json"))["images"]) == done
-    # another batch starts at once
-    page.locator("#dm-batch-start").click()
-    page.wait_for_function(
-        "() => document.querySelector('[data-testid=batch]')?.dataset.state === 'running'",
-        timeout=PATIENCE_MS,
-    )
-    page.locator("#dm-batch-stop").click()
-    ended(page, "stopped")
+
+    # the model is free at once, and what was shown gives way
+    video_with_a_plot_of_its_tracks(page, tmp_path)
+    expect(page.locator("#dm-batch-gallery img")).to_have_count(3)
+    picture(page, "video")
+    serious(page)
+    assert overflow(page) <= 0
 
 
 def zipped(members: dict[str, bytes]) -> dict:
@@ -142,7 +156,7 @@ def test_nothing_chosen_is_a_sentence(page: Page) -> None:
     expect(page.get_by_test_id("batch-alert")).to_contain_text("got nothing", timeout=PATIENCE_MS)
 
 
-def test_a_video_has_a_plot_of_its_tracks(page: Page, tmp_path: Path) -> None:
+def video_with_a_plot_of_its_tracks(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "v.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (300, 300))
     for k in range(12):
@@ -151,6 +165,7 @@ def test_a_video_has_a_plot_of_its_tracks(page: Page, tmp_path: Path) -> None:
     writer.release()
     page.locator("#dm-batch-every input[type=number]").fill("4")
     page.locator("#dm-batch-every input[type=number]").press("Tab")
+    page.locator("#dm-batch-files").get_by_label("Remove this file").first.click()
     start(page, [{"name": "v.avi", "mimeType": "video/x-msvideo", "buffer": path.read_bytes()}])
     ended(page)
     expect(page.get_by_test_id("batch-status").first).to_contain_text("Done: 3 of 3 analysed")
@@ -159,11 +174,3 @@ def test_a_video_has_a_plot_of_its_tracks(page: Page, tmp_path: Path) -> None:
     expect(plot.locator(".scatterlayer .trace")).not_to_have_count(0, timeout=PATIENCE_MS)
     expect(plot).to_contain_text("n = ")
     expect(plot).to_contain_text("time in the video, s")
-
-
-@pytest.mark.parametrize(("width", "theme"), [(390, "light"), (1280, "dark")])
-def test_layout(open_page: Callable[..., Page], width: int, theme: str) -> None:
-    page = open_page(width=width, theme=theme)
-    page.get_by_role("tab", name="Batch").click()
-    expect(page.locator("#dm-batch-start")).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0

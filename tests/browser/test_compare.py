@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from dataset_page import choose_tab
+from looks import LOOKS, every_look
+from page_helpers import overflow, serious
 from playwright.sync_api import Locator, Page, expect
 from serving import serving
 
@@ -26,13 +29,14 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path) -> Iter
 
 
 def to_tab(page: Page) -> Page:
-    page.get_by_role("tab", name="Compare").click()
+    choose_tab(page, "Compare")
+    expect(page.locator("#dm-compare-photo")).to_be_visible()
     return page
 
 
 @pytest.fixture
-def page(open_page: Callable[..., Page]) -> Page:
-    return to_tab(open_page())
+def page(open_page: Callable[..., Page], look: str) -> Page:
+    return to_tab(open_page(*LOOKS[look]))
 
 
 def viewer(page: Page) -> Locator:
@@ -57,10 +61,6 @@ def compare(page: Page, photo: Path) -> None:
     expect(viewer(page)).to_have_attribute("data-ready", "true", timeout=PATIENCE_MS)
 
 
-def overflow(page: Page) -> int:
-    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-
-
 def clip(page: Page, side: str) -> tuple[float, float]:
     """Left edge and width of what is shown of a side, in the picture's own pixels."""
     return tuple(
@@ -76,8 +76,45 @@ def smallest(page: Page) -> Locator:
     return rows.nth(areas.index(min(areas)))
 
 
-def test_line_zoom_table_and_file(page: Page, astronaut: Path, tmp_path: Path) -> None:
-    compare(page, astronaut)
+@every_look
+def test_two_weight_files_then_two_policies(
+    page: Page, look: str, picture: Callable[..., None], astronaut: Path, tmp_path: Path
+) -> None:
+    expect(page.locator("#dm-compare-note")).to_contain_text("same ones")
+    picture(page, "empty")
+    serious(page)
+    other_weights(page, astronaut, look)
+    picture(page, "two weight files")
+    serious(page)
+
+    same_weights(page)
+    choose(page, "b", "All 14")
+    every = page.locator("#dm-compare-every input")
+    before = viewer(page).get_attribute("data-seq")
+    every.check()
+    expect(viewer(page)).not_to_have_attribute("data-seq", before, timeout=PATIENCE_MS)
+    line_zoom_table_and_file(page, picture, tmp_path)
+
+
+def other_weights(page: Page, photo: Path, look: str) -> None:
+    """B has the second file at first; on a phone, what decides is above the picture."""
+    page.locator("#dm-compare-photo input[type=file]").set_input_files(photo)
+    expect(viewer(page)).to_have_attribute("data-ready", "true", timeout=PATIENCE_MS)
+    rows = page.get_by_test_id("compare-totals").locator("tbody tr")
+    expect(rows.nth(0)).to_contain_text("bundled weights")
+    expect(rows.nth(1)).to_contain_text("tiny.safetensors")
+    assert int(viewer(page).get_attribute("data-changed")) > 0
+    expect(page.get_by_test_id("compare-row").first).to_contain_text("person")
+    places = [
+        page.locator(name).first.bounding_box()
+        for name in ("#dm-compare-policy-b", ".cv-frame", ".cv-totals", "#dm-compare-threshold")
+    ]
+    if look == "phone":  # what decides, the picture, the numbers, the rest
+        assert [place["y"] for place in places] == sorted(place["y"] for place in places)
+    assert places[1]["width"] > 300
+
+
+def line_zoom_table_and_file(page: Page, picture: Callable[..., None], tmp_path: Path) -> None:
     expect(page.get_by_test_id("compare-summary")).to_contain_text("changed; mean IoU")
     totals = page.get_by_test_id("compare-totals").locator("tbody tr")
     expect(totals).to_have_count(2)
@@ -85,6 +122,7 @@ def test_line_zoom_table_and_file(page: Page, astronaut: Path, tmp_path: Path) -
     expect(totals.nth(1)).to_contain_text("All 14")
 
     # the line: by pointer and by keyboard, and both sides meet there
+    page.get_by_test_id("compare-stage").scroll_into_view_if_needed()
     stage = page.get_by_test_id("compare-stage").bounding_box()
     page.mouse.move(stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2)
     page.mouse.down()
@@ -116,6 +154,13 @@ def test_line_zoom_table_and_file(page: Page, astronaut: Path, tmp_path: Path) -
     expect(page.locator(".cv-difference")).to_have_css("visibility", "visible")
     page.mouse.move(stage["x"] + 40, stage["y"] + 60)
     assert asked == []  # marks and the pointer stay in the browser
+    picture(page, "one object closely, marked")
+    page.wait_for_timeout(400)  # colours fade
+    serious(page)
+    assert overflow(page) <= 0
+    for name in ("compare-marks", "compare-out", "compare-new"):
+        button = page.get_by_test_id(name).bounding_box()
+        assert button["x"] >= 0 and button["x"] + button["width"] <= page.viewport_size["width"]
     page.keyboard.press("Escape")
     expect(viewer(page)).to_have_attribute("data-selected", "")
     assert page.locator(".cv-svg").get_attribute("viewBox") == whole
@@ -150,30 +195,37 @@ def test_policies_follow_and_equal_ones_say_so(page: Page, astronaut: Path) -> N
     expect(page.get_by_text("Expected ground truth for the oracle")).to_be_visible()
 
 
-def test_other_weights_on_the_same_boxes(page: Page, astronaut: Path) -> None:
-    expect(page.locator("#dm-compare-note")).to_contain_text("same ones")
-    page.locator("#dm-compare-photo input[type=file]").set_input_files(astronaut)
-    expect(viewer(page)).to_have_attribute("data-ready", "true", timeout=PATIENCE_MS)
-    rows = page.get_by_test_id("compare-totals").locator("tbody tr")
-    expect(rows.nth(0)).to_contain_text("bundled weights")
-    expect(rows.nth(1)).to_contain_text("tiny.safetensors")
-    assert int(viewer(page).get_attribute("data-changed")) > 0
-    expect(page.get_by_test_id("compare-row").first).to_contain_text("person")
-
-
-def test_the_photo_of_the_inspect_tab(page: Page, astronaut: Path) -> None:
+def test_the_photo_of_the_inspect_tab(
+    page: Page, picture: Callable[..., None], astronaut: Path
+) -> None:
     page.locator("#dm-compare-take").click()
     expect(page.get_by_test_id("compare-alert")).to_contain_text("got none")
-    page.get_by_role("tab", name="Inspect").click()
+    choose_tab(page, "Inspect")
     page.locator("#dm-photo input[type=file]").set_input_files(astronaut)
     expect(page.get_by_test_id("mask-viewer")).to_have_attribute(
         "data-ready", "true", timeout=PATIENCE_MS
     )
+    # another grid by hand comes along, and the side that has it says so
+    page.get_by_test_id("row").first.click()
+    expect(page.locator("#dm-by-hand")).to_be_visible(timeout=PATIENCE_MS)
+    page.locator("#dm-by-hand label").filter(has_text="14").first.click()
+    expect(page.get_by_test_id("detail")).to_contain_text("set by hand", timeout=PATIENCE_MS)
     to_tab(page)
+    same_weights(page)
+    choose(page, "b", "Switch")
     page.locator("#dm-compare-take").click()
     expect(viewer(page)).to_have_attribute("data-ready", "true", timeout=PATIENCE_MS)
     expect(page.get_by_test_id("compare-alert")).to_have_count(0)
+    rows = page.get_by_test_id("compare-totals").locator("tbody tr")
+    expect(rows.nth(0)).to_contain_text("As in Inspect: Switch, 1 by hand")
+    expect(page.locator("#dm-compare-policy-a label.selected")).to_have_text("As in Inspect")
+    expect(page.get_by_test_id("compare-row")).to_have_count(1)
+    expect(page.get_by_test_id("compare-row")).to_contain_text("14 by hand")
+    picture(page, "grids by hand")
+    page.wait_for_timeout(400)  # colours fade
+    serious(page)
     page.get_by_test_id("compare-new").click()
+    expect(page.locator("#dm-compare-policy-a label").filter(has_text="As in")).to_have_count(0)
     expect(page.locator("#dm-compare-photo")).to_be_visible()
     expect(viewer(page)).to_be_hidden()
 
@@ -185,19 +237,6 @@ def test_a_damaged_photo_is_a_sentence(page: Page) -> None:
     page.locator("#dm-compare-photo input[type=file]").set_input_files(bad)
     expect(page.get_by_test_id("compare-alert")).to_contain_text("Expected", timeout=PATIENCE_MS)
     assert page.title() == "DynaMask Studio"
-
-
-@pytest.mark.parametrize(("width", "theme"), [(390, "light"), (390, "dark"), (1280, "dark")])
-def test_layout(open_page: Callable[..., Page], astronaut: Path, width: int, theme: str) -> None:
-    page = to_tab(open_page(width=width, theme=theme))
-    compare(page, astronaut)
-    page.get_by_test_id("compare-row").first.click()
-    expect(page.get_by_test_id("compare-detail")).not_to_have_attribute("data-selected", "")
-    assert overflow(page) <= 0
-    assert page.get_by_test_id("compare-stage").bounding_box()["width"] > 300
-    for name in ("compare-marks", "compare-out", "compare-new"):
-        button = page.get_by_test_id(name).bounding_box()
-        assert button["x"] >= 0 and button["x"] + button["width"] <= width, name
 
 
 def test_examples_have_names(page: Page) -> None:

@@ -35,6 +35,7 @@ views = st.builds(
     policy=st.sampled_from(("", *POLICIES)),
     budget=st.none() | st.integers(0, 999_999),
     filters=filters,
+    classes=st.sampled_from(("", *query.CLASSES)),
 )
 
 

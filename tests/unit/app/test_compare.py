@@ -195,7 +195,7 @@ def test_no_objects_are_no_error() -> None:
 
 # -- handlers --------------------------------------------------------------------------------
 
-CONTROLS = ("first", "msm", 0.1, "first", "fixed:112", 0.1, 0.5, 0.05, True)
+CONTROLS = ("first", "msm", 0.1, "first", "fixed:112", 0.1, 0.5, 0.05)
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ def test_odd_controls_are_a_sentence(
 
 
 def test_opening_selecting_and_saving(handlers: CompareHandlers, state: dict[str, Any]) -> None:
-    controls = (*CONTROLS[:7], 0.05, True)
+    controls = CONTROLS
     viewer, card, *budgets = handlers.on_control(state, None, *controls)
     assert viewer["value"]["seq"] > 0 and 'data-selected=""' in card
     assert [b["visible"] for b in budgets] == ["hidden", "hidden"]
@@ -259,12 +259,68 @@ def test_opening_selecting_and_saving(handlers: CompareHandlers, state: dict[str
 def test_take_over_from_inspect(
     handlers: CompareHandlers, state: dict[str, Any], photo: Path
 ) -> None:
-    inspected = {**state, "by_hand": (), "every": False, "drawn": ((5.0, 5.0, 60.0, 60.0),)}
-    taken = handlers.on_take(inspected, *CONTROLS)
-    assert taken[2]["drawn"] == inspected["drawn"] and taken[2]["key"] == state["key"]
-    assert taken[-1]["value"] is False
-    alone = handlers.on_take({"key": None}, *CONTROLS)
+    inspected = {**state, "by_hand": ((1, 14), (2, 112)), "drawn": ((5.0, 5.0, 60.0, 60.0),)}
+    theirs = ("fixed:28", 0.1, 0.6, 0.05)
+    viewer, _, taken, *rest = handlers.on_take(inspected, *theirs, *CONTROLS)
+    assert taken["drawn"] == inspected["drawn"] and taken["key"] == state["key"]
+    assert taken["inspected"] == ("fixed:28", "All 28") and taken["by_hand"] == ((1, 14), (2, 112))
+    policy_a, policy_b = rest[6:8]
+    assert policy_a["value"] == "inspect" and policy_b["value"] == "fixed:112"
+    assert ("As in Inspect", "inspect") in policy_a["choices"]
+    assert rest[-3:] == ["first", 0.6, 0.05]
+    rows = viewer["value"]["totals"]["rows"]
+    assert [row[1] for row in rows] == ["As in Inspect: All 28, 2 by hand", "All 112"]
+    grids = {o["id"]: o["grids"][0] for o in viewer["value"]["objects"]}
+    assert (grids.pop(1), grids.pop(2)) == (14, 112) and set(grids.values()) == {28}
+    cells = {o["id"]: o["cells"][2:4] for o in viewer["value"]["objects"]}
+    assert cells[1] == ["14 by hand", "112"] and cells[3] == ["28", "112"]
+    controls = ("first", "inspect", 0.1, *CONTROLS[3:6], 0.6, 0.05)
+    assert "set by hand" in handlers.on_select(taken, *controls, event({"id": 1}))[0]
+    assert "set by hand" not in handlers.on_select(taken, *controls, event({"id": 3}))[0]
+    table = Path(handlers.on_save(taken, *controls)["value"]).read_text().splitlines()
+    assert "grid_a,by_hand_a" in table[0] and ",14,True," in table[1]
+
+    # another photo has no such choice any more, and none is left behind
+    for shown in (handlers.on_photo(str(photo), *controls), handlers.on_renew(*controls)):
+        assert shown[9]["value"] == "msm"
+        assert "inspect" not in [value for _, value in shown[9]["choices"]]
+    with pytest.raises(gr.Error, match="taken from Inspect"):
+        handlers.on_control(new_state() | {"key": state["key"]}, None, *controls)
+
+
+def test_nothing_to_take_over(handlers: CompareHandlers) -> None:
+    alone = handlers.on_take({"key": None}, "msm", 0.1, 0.5, 0.05, *CONTROLS)
     assert "open one there" in alone[5]["value"] and alone[2] == new_state()
+
+
+def test_every_class_is_the_users_to_say(
+    handlers: CompareHandlers, state: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [handlers.sessions["first"].predictor().categories[0]]
+    monkeypatch.setitem(handlers.sessions["first"].predictor().metadata, "shown_classes", names)
+    counts = []
+    for every in (False, True):
+        viewer, _, said = handlers.on_every(state, None, every, *CONTROLS)
+        assert said["every"] is every
+        counts.append(len(viewer["value"]["objects"]))
+    assert counts[0] < counts[1]
+
+
+def test_grids_by_hand_are_of_the_first_weights_objects(
+    both: dict[str, Session], photo: Path
+) -> None:
+    first = both["first"].open(photo)
+    ids = both["first"].decode(first, LOOSE).ids
+    last = int(ids[-1])
+    hand = Choice("second", "fixed:112", "All 112", ((last, 14), (999, 28)))
+    few = Ask(min_score=float(first.scene.scores[last - 1]))
+    made = compare_job.compare(both, first, FINE, hand, few, "a.png")
+    second = made.b.decoded
+    grids = dict(zip(second.ids.tolist(), second.instances.selection.grids, strict=True))
+    assert grids.pop(last) == 14 and set(grids.values()) <= {112}
+    assert second.by_hand == {last} and not made.a.decoded.by_hand
+    with pytest.raises(InputError, match="boxes of bundled weights"):
+        compare_job.compare(both, first, hand, FINE, few, "a.png")
 
 
 def test_a_bad_photo_is_an_alert(handlers: CompareHandlers, tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_the_address_outranks_the_memory(tab: InspectTab) -> None:
     assert linked == {
         "example": "shade",
         "filter": {"classes": [], "sizes": [], "grids": [], "score": 0.4},
+        "every": None,
     }
     viewer, _, state, *_ = tab.on_linked(linked, "budget", slider["value"], 0.5, 0.05)
     assert state["name"] == "shade.jpg" and viewer["value"]["filter"] == linked["filter"]
@@ -55,7 +56,7 @@ def test_the_address_outranks_the_memory(tab: InspectTab) -> None:
 def test_addresses_of_examples_only(tab: InspectTab, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "own.jpg")
     own = tab.on_photo(str(tmp_path / "own.jpg"), "budget", 0.1, 0.5, 0.05)[0]["value"]
-    assert own["query"] == {"example": "", "policy": "budget", "budget": "0.1"}
+    assert own["query"] == {"example": "", "policy": "budget", "budget": "0.1", "classes": ""}
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,7 @@ def test_addresses_of_examples_only(tab: InspectTab, tmp_path: Path) -> None:
         {"example": "../../../etc/passwd"},
         {"tab": "admin"},
         {"hide-grid": "15"},
+        {"classes": "some"},
     ],
 )
 def test_odd_addresses_are_ignored_with_a_notice(tab: InspectTab, parameters: dict) -> None:

@@ -1,0 +1,161 @@
+"""Which objects are shown: those of classes that the weights vouch for, or all without such."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tab_helpers import build_tab
+
+from app import export, overrides
+from app.batch_job import BatchJob, Feed, Picture
+from app.session import Ask, Session
+from app.tabs.inspect import InspectTab
+from dynamask.detectors import Found
+from dynamask.predictor import Predictor
+
+KNOWN = {"shown_classes": ["dog"], "shown_min_ap50": 0.3}
+NAMES = ("cup", "dog")
+
+
+def kept(
+    objects: list[tuple[str, float]],
+    *,
+    every: bool | None = None,
+    least: float = 0.3,
+    drawn: int = 0,
+    metadata: dict[str, Any] = KNOWN,
+) -> tuple[list[int], int, int]:
+    """Rows, hidden and unsure of objects by class and score, and of drawn boxes after them."""
+    labels = [NAMES.index(name) for name, _ in objects] + [-1] * drawn
+    scores = [score for _, score in objects] + [1.0] * drawn
+    scene = SimpleNamespace(
+        labels=torch.tensor(labels, dtype=torch.int64), scores=torch.tensor(scores)
+    )
+    model = SimpleNamespace(metadata=metadata, categories=NAMES)
+    ask = Ask(min_score=least, every_class=every)
+    rows, hidden, unsure = overrides.kept_rows(scene, len(objects) + 1, ask, model)
+    return rows.tolist(), hidden, unsure
+
+
+BOTH = [("cup", 0.9), ("dog", 0.5), ("cup", 0.4)]
+CUPS = [("cup", 0.9), ("cup", 0.5)]
+
+
+def test_poor_classes_are_left_out_beside_good_ones() -> None:
+    assert kept(BOTH) == ([1], 2, 0)
+    assert kept(BOTH, every=True) == ([0, 1, 2], 0, 0)
+    assert kept(BOTH, metadata={}) == ([0, 1, 2], 0, 0)  # weights that say nothing of classes
+
+
+def test_poor_classes_alone_are_shown_until_the_user_says_no() -> None:
+    assert kept(CUPS) == ([0, 1], 0, 2)
+    assert kept(CUPS, every=False) == ([], 2, 0)
+    assert kept(CUPS, every=True) == ([0, 1], 0, 0)
+    assert kept([]) == ([], 0, 0)
+
+
+def test_the_smallest_score_never_brings_objects_by_rising_nor_takes_any_by_falling() -> None:
+    for objects in (BOTH, CUPS, [("cup", 0.9), ("dog", 0.2)]):
+        shown = [set(kept(objects, least=least)[0]) for least in (0.05, 0.1, 0.3, 0.45, 0.6, 0.95)]
+        assert all(more >= less for more, less in itertools.pairwise(shown))
+    assert kept(BOTH, least=0.6) == ([], 1, 0)  # the dog goes, and no cup comes
+
+
+def test_a_drawn_box_is_no_reason_to_hide_the_others() -> None:
+    assert kept(CUPS, drawn=1) == ([0, 1, 2], 0, 2)
+    assert kept(CUPS, drawn=1, every=False) == ([2], 2, 0)
+
+
+def test_each_has_a_sentence_of_its_own() -> None:
+    model = SimpleNamespace(metadata=KNOWN)
+    assert overrides.class_notices(0, 0, model) == ()
+    (hidden,) = overrides.class_notices(3, 0, model)
+    (unsure,) = overrides.class_notices(0, 2, model)
+    assert hidden.startswith("3 objects hidden") and "0.3" in hidden
+    assert "2 objects" in unsure and "AP50 below 0.3" in unsure and "care" in unsure
+
+
+# -- one rule: the page, its files and a batch agree ------------------------------------------
+
+
+class Cups:
+    """Stands in for a detector that finds cups, and a dog where the photo is dark."""
+
+    name = "cups"
+
+    def __call__(self, image: np.ndarray, file_name: str = "") -> Found:
+        height, width = image.shape[:2]
+        boxes = np.array([[0, 0, width / 2, height / 2], [width / 4, 0, width, height]])
+        second = "dog" if image.mean() < 40 else "cup"
+        return Found(boxes.astype(np.float32), ("cup", second), np.full(2, 0.9, np.float32))
+
+
+@pytest.fixture
+def session(tiny_predictor: Predictor) -> Session:
+    model = copy.copy(tiny_predictor)
+    model.metadata = {**tiny_predictor.metadata, **KNOWN}
+    return Session(load=lambda: model, detector=Cups)
+
+
+@pytest.fixture
+def tab(session: Session) -> InspectTab:
+    session.predictor()
+    return build_tab(session)
+
+
+CONTROLS = ("msm", 0.1, 0.5, 0.3)
+
+
+def test_a_photo_of_poor_classes_alone(tab: InspectTab, photo: Path) -> None:
+    viewer, _, state, *_, every = tab.on_photo(str(photo), *CONTROLS)
+    value = viewer["value"]
+    assert [o["name"] for o in value["objects"]] == ["cup", "cup"] and value["hint"] == ""
+    assert any("2 objects" in notice and "care" in notice for notice in value["notices"])
+    assert every["value"] is True and "classes" not in {k for k, v in value["query"].items() if v}
+    opened, decoded = tab._saved(state, CONTROLS)  # what the files are made of
+    assert len(export.table(decoded, file_name="a.png")) == 2
+    page, _ = export.export("html", opened, decoded, name="a.png")
+    assert b"take the names with care" in page
+
+    viewer, _, state, *_ = tab.on_every(state, None, False, *CONTROLS)
+    value = viewer["value"]
+    assert value["objects"] == [] and "Show every class" in value["hint"]
+    assert value["query"]["classes"] == "known"
+    viewer, _, state, *_ = tab.on_every(state, None, True, *CONTROLS)
+    value = viewer["value"]
+    assert len(value["objects"]) == 2 and value["query"]["classes"] == "all"
+    assert not any("care" in notice for notice in value["notices"])  # they were asked for
+
+
+def test_the_address_says_what_the_user_said(tab: InspectTab, photo: Path) -> None:
+    tab.example_paths = [photo]
+    for every, count in ((None, 2), (True, 2), (False, 0), ("no", 2)):
+        linked = {"example": photo.stem, "filter": None, "every": every}
+        viewer, _, state, *_, ticked = tab.on_linked(linked, *CONTROLS)
+        assert len(viewer["value"]["objects"]) == count
+        assert state["every"] is (every if isinstance(every, bool) else None)
+        assert ticked["value"] is (count > 0)
+
+
+@pytest.mark.parametrize("video", [False, True])
+def test_a_batch(session: Session, tmp_path: Path, video: bool) -> None:
+    dark, light = (np.full((96, 128, 3), grey, np.uint8) for grey in (10, 200))
+    items = [
+        (name, lambda pixels=pixels: Picture(pixels, (), 0.0 if video else None))
+        for name, pixels in (("dark.png", dark), ("light.png", light))
+    ]
+    feed = Feed(2, iter(items), video)
+    job = BatchJob(session, feed, Ask(every_class=None), tmp_path, threading.Event())
+    list(job.run())
+    names = job.frame()["category"].tolist()
+    # photo by photo as in Inspect; frames of one video are all treated alike
+    assert names == (["dog"] if video else ["dog", "cup", "cup"])
+    assert (job.hidden, job.unsure) == ((3, 0) if video else (1, 2))
