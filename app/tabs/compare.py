@@ -81,6 +81,7 @@ class CompareTab(CompareHandlers):
                 label=words.WEIGHTS[key],
                 visible=len(names) > 1,
                 elem_id=f"dm-compare-weights-{key}",
+                elem_classes="dm-compare-weights",
             )
             policy = gr.Radio(
                 policies(),
