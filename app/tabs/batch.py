@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import tempfile
@@ -29,6 +30,17 @@ logger = logging.getLogger(__name__)
 
 # one batch at a time, beside the single photos: the model itself takes turns photo by photo
 QUEUE = {"concurrency_limit": 1, "concurrency_id": "batch"}
+# Gradio calls the button that adds files by the key of its translation
+NAME_JS = """() => {{
+  const unnamed = '#dm-batch-files button[aria-label^="common."]';
+  const wait = setInterval(() => {{
+    for (const button of document.querySelectorAll(unnamed)) {{
+      button.setAttribute('aria-label', {name});
+      clearInterval(wait);
+    }}
+  }}, 100);
+  setTimeout(() => clearInterval(wait), 3000);
+}}"""
 POLICIES = ("msm", "size", "fixed:14", "fixed:28", "fixed:56", "fixed:112")
 EVERY = 10
 MAX_ROWS = 1000  # in the page's table; the download has all
@@ -101,7 +113,7 @@ class BatchTab:
             with gr.Column(scale=2, elem_id="dm-batch-main"):
                 self.progress = gr.HTML(_note(words.BATCH_IDLE), elem_id="dm-batch-progress")
                 self.download = gr.DownloadButton(
-                    words.BATCH_DOWNLOAD, interactive=False, elem_id="dm-batch-download"
+                    words.BATCH_DOWNLOAD, visible=False, elem_id="dm-batch-download"
                 )
                 self.problems = gr.HTML(visible=False, elem_id="dm-batch-problems")
                 # an empty one has a name where screen readers do not allow one
@@ -115,7 +127,7 @@ class BatchTab:
                     buttons=[],
                     elem_id="dm-batch-gallery",
                 )
-                with gr.Column(visible="hidden") as self.tracks:
+                with gr.Column(visible=False) as self.tracks:
                     self.flicker = gr.HTML(elem_id="dm-batch-flicker")
                     self.plot = PlotlyView(
                         tracks_figure([], (), words.BATCH_TRACKS),
@@ -128,6 +140,7 @@ class BatchTab:
                     datatype=["str", "number", "str", *["number"] * 5],
                     label=words.BATCH_TABLE,
                     interactive=False,
+                    visible=False,
                     max_height=420,
                     elem_id="dm-batch-table",
                 )
@@ -155,6 +168,8 @@ class BatchTab:
             show_progress_on=[self.progress],
             **QUEUE,
         )
+        named = NAME_JS.format(name=json.dumps(words.BATCH_MORE_FILES))
+        self.files.upload(None, None, None, js=named, api_visibility="private")
         # beside the queue, which may be full of work that this is to stop
         self.stop.click(self.on_stop, None, self.stop, queue=False, api_visibility="private")
         demo.unload(self.on_unload)
@@ -232,14 +247,14 @@ class BatchTab:
             _note(words.BATCH_STARTING),
             gr.update(interactive=False),
             gr.update(interactive=True),
-            gr.update(interactive=False, value=None),
+            gr.update(visible=False, value=None),
             gr.update(visible=False, value=""),
             gr.update(value=[], visible=False),
-            gr.update(visible="hidden"),
+            gr.update(visible=False),
             "",
             gr.skip(),
             gr.update(visible=False, value=""),
-            gr.update(value=[]),
+            gr.update(value=[], visible=False),
         )
 
     def _going(self, step: Step, job: BatchJob, shown: list[tuple[str, str]]) -> tuple[Any, ...]:
@@ -252,10 +267,10 @@ class BatchTab:
         )
 
     def _ended(self, step: Step, job: BatchJob, shown: list[tuple[str, str]]) -> tuple[Any, ...]:
-        download = gr.update(interactive=False)
+        download = gr.skip()
         if step.done:
             path = save_file_to_cache(str(job.zip_path), self.download.GRADIO_CACHE)
-            download = gr.update(value=path, interactive=True)
+            download = gr.update(value=path, visible=True)
         rows = _rows(job)
         more = words.BATCH_MORE_ROWS.format(shown=len(rows), total=job.objects)
         facts = words.BATCH_TRACKS_NOTE.format(**flicker(job.tracks))
@@ -270,11 +285,11 @@ class BatchTab:
             download,
             _listed(job),
             gr.update(value=_some(shown), visible=bool(shown)),
-            gr.update(visible=True if job.tracks else "hidden"),
+            gr.update(visible=bool(job.tracks)),
             _note(facts) if job.tracks else "",
             gr.update(value=figure) if job.tracks else gr.skip(),
             gr.update(visible=job.objects > len(rows), value=_note(more)),
-            gr.update(value=rows),
+            gr.update(value=rows, visible=bool(rows)),
         )
 
     def _failed(self, sentence: str) -> tuple[Any, ...]:
