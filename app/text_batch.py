@@ -8,7 +8,6 @@ BATCH_INTRO = (
     "Photos that cannot be used are listed with the reason; the rest goes on."
 )
 BATCH_FILES = "Photos, a zip, or a video"
-BATCH_MORE_FILES = "Add files"
 BATCH_POLICY = "Who chooses the grid"
 BATCH_EVERY = "Video: every n-th frame"
 BATCH_EVERY_INFO = "At most {frames} frames are analysed."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import tempfile
@@ -30,17 +29,6 @@ logger = logging.getLogger(__name__)
 
 # one batch at a time, beside the single photos: the model itself takes turns photo by photo
 QUEUE = {"concurrency_limit": 1, "concurrency_id": "batch"}
-# Gradio calls the button that adds files by the key of its translation
-NAME_JS = """() => {{
-  const unnamed = '#dm-batch-files button[aria-label^="common."]';
-  const wait = setInterval(() => {{
-    for (const button of document.querySelectorAll(unnamed)) {{
-      button.setAttribute('aria-label', {name});
-      clearInterval(wait);
-    }}
-  }}, 100);
-  setTimeout(() => clearInterval(wait), 3000);
-}}"""
 POLICIES = ("msm", "size", "fixed:14", "fixed:28", "fixed:56", "fixed:112")
 EVERY = 10
 MAX_ROWS = 1000  # in the page's table; the download has all
@@ -168,8 +156,6 @@ class BatchTab:
             show_progress_on=[self.progress],
             **QUEUE,
         )
-        named = NAME_JS.format(name=json.dumps(words.BATCH_MORE_FILES))
-        self.files.upload(None, None, None, js=named, api_visibility="private")
         # beside the queue, which may be full of work that this is to stop
         self.stop.click(self.on_stop, None, self.stop, queue=False, api_visibility="private")
         demo.unload(self.on_unload)

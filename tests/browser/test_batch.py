@@ -165,7 +165,7 @@ def video_with_a_plot_of_its_tracks(page: Page, tmp_path: Path) -> None:
     writer.release()
     page.locator("#dm-batch-every input[type=number]").fill("4")
     page.locator("#dm-batch-every input[type=number]").press("Tab")
-    page.locator("#dm-batch-files").get_by_label("Remove this file").first.click()
+    page.locator("#dm-batch-files").get_by_role("button", name="Clear").click()
     start(page, [{"name": "v.avi", "mimeType": "video/x-msvideo", "buffer": path.read_bytes()}])
     ended(page)
     expect(page.get_by_test_id("batch-status").first).to_contain_text("Done: 3 of 3 analysed")
