@@ -108,6 +108,7 @@ class BatchTab:
                 self.gallery = gr.Gallery(
                     visible=False,
                     label=words.BATCH_GALLERY,
+                    show_label=False,  # it would lie on the first picture
                     columns=4,
                     height="auto",
                     interactive=False,
