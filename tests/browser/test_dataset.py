@@ -185,6 +185,7 @@ def test_every_group_of_plots_can_be_read_in_every_look(
         serious(page)
         assert overflow(page) <= 0
         picture(page, words)
+    expect(page.get_by_test_id("ap-table")).to_be_visible(timeout=PATIENCE_MS)  # comes last
     page.locator("#dm-filters button").first.click()
     page.locator("#dm-f-size label").filter(has_text="large").first.click()
     totals = page.get_by_test_id("totals")
