@@ -23,6 +23,7 @@ function pointId(point) {
   return ids ? ids[point.pointNumber] ?? null : null;
 }
 
+const isHexagons = (trace) => Array.isArray(trace.customdata) && trace.customdata.some((mark) => isPlain(mark) && mark.hex);
 const ends = (span) => (Array.isArray(span) && span.length === 2 && span.every(Number.isFinite) ? span.slice() : null);
 
 function rangeOf(event) {
@@ -63,7 +64,8 @@ function listen() {
   target.on('plotly_selected', (event) => {
     if (running || !event || (!event.range && !event.lassoPoints)) return;
     const ids = [...new Set(event.points.map(pointId).filter((id) => id !== null))];
-    const more = ids.length > MAX_IDS, kind = event.lassoPoints ? 'lasso' : 'box';
+    // hexagons stand for objects without names: the server counts those inside the brush
+    const more = ids.length > MAX_IDS || figure.data.some(isHexagons), kind = event.lassoPoints ? 'lasso' : 'box';
     trigger('select', { kind, ids: more ? [] : ids, more, mark: null, range: rangeOf(event) });
     if (!fixed.linked) brushed = new Set(ids);
     else if (ids.length) { mine = new Set(ids); say('dm-pick', { ids }); } else dropBrush();

@@ -186,6 +186,19 @@ def test_ap_against_cost_has_the_switchs_own_ap(run: Folder) -> None:
     assert mixed["n"] == len(found) and mixed["gmac"] == pytest.approx(found["gmac"].mean())
 
 
+def test_ap_follows_a_budget(run: Folder) -> None:
+    """At no budget worth the name every detection keeps the switch's grid; at the least, 14."""
+    own = dashboards.ap_table(run, Filters()).set_index("policy").loc["msm"]
+    table = dashboards.ap_table(run, Filters(), budget=1.0)
+    assert list(table["policy"]) == ["budget 1.0000", "msm"]
+    for name in ("AP", "AP50", "AP75", "APS", "APM", "APL", "boundary_AP"):
+        assert table[name].iloc[0] == pytest.approx(own[name], abs=1e-9), name
+    pairs = dashboards.ap_pareto(run, Filters()).set_index("name")
+    least = dashboards.ap_table(run, Filters(), budget=0.0622).iloc[0]
+    assert least["AP"] == pytest.approx(pairs.loc["fixed:14", "ap"], abs=2e-3)
+    assert least["AP"] < own["AP"]
+
+
 def test_detections_are_those_that_evaluate_scored(run: Folder) -> None:
     measured = json.loads((WEIGHTS / "val_detector.json").read_text())
     row = dashboards.ap_table(run, Filters()).set_index("policy").loc["msm"]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import plot_events
+from app.dataset_behind import to_mark
 from app.plot_events import Picked, read_picked
 from dynamask.errors import InputError
 
@@ -68,3 +69,10 @@ def test_anything_else_is_a_sentence_or_a_value(data: Any) -> None:
         picked = read_picked(data)
         assert picked.kind in plot_events.KINDS
         assert all(isinstance(i, int) and i >= 0 for i in picked.ids)
+
+
+def test_a_brush_over_hexagons_asks_for_its_rectangle() -> None:
+    """They have no ids: the plot says that there are more than it can name."""
+    sent = {"kind": "box", "ids": [], "more": True, "range": {"x": [3, 2], "y": [0.4, 0.6]}}
+    assert to_mark(read_picked(sent)) == {"hex": [2.0, 3.0, 0.4, 0.6]}
+    assert to_mark(read_picked({**sent, "more": False})) is None
