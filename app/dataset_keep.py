@@ -98,7 +98,7 @@ class Keeper:
             if not old or not expires or self._board.is_making(kept.name):
                 continue
             try:
-                self._shelf.remove(kept.name)
+                self._shelf.remove(kept.name, run=not kept.orphan)
             except (DynaMaskError, OSError) as error:  # somebody works on it
                 logger.info("%s stays for now: %s", kept.name, error)
                 continue

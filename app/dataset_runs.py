@@ -85,7 +85,8 @@ class Kept:
         name: of the run.
         used: seconds since 1970 when it was last looked at.
         owned: whether a visitor made it.
-        orphan: whether there is no run: its making was cut short, or it was deleted by hand.
+        orphan: whether its run is gone: its making was cut short, or it was deleted by hand. What
+            lies under its name then, such as a later run of the operator's, is somebody else's.
         folders: of the run and of what was uploaded for it.
     """
 
@@ -170,7 +171,7 @@ class Shelf:
 
     def photos(self, info: Shelved) -> Path | None:
         """Folder of a run's photos where it is still there; strangers get uploads only."""
-        for place in (info.page.get("images"), (info.facts.manifest or {}).get("images")):
+        for place in (info.page.get("images"), _asked(info.path).get("images")):
             if not isinstance(place, str) or not place or info.shipped:
                 continue
             folder = Path(place)
@@ -240,8 +241,12 @@ class Shelf:
             raise InputError(words.RUN_OF_OTHERS)
         self.remove(info.name)
 
-    def remove(self, name: str) -> None:
-        """Remove a run of ours, if it is there, and what the page keeps of it.
+    def remove(self, name: str, *, run: bool = True) -> None:
+        """Remove a run, if it is there, and what the page keeps of it.
+
+        Args:
+            name: of the run.
+            run: also the run; False where it is not the one that things are kept for.
 
         Raises:
             InputError: a process is writing to it.
@@ -251,7 +256,7 @@ class Shelf:
             for key in [k for k in self._open if k[0] == str(path)]:
                 del self._open[key]
             forget()
-            if _is_run(path):
+            if run and _is_run(path):
                 delete_run(path)
             self._used.pop(name, None)
         shutil.rmtree(self.home(name), ignore_errors=True)
@@ -261,15 +266,21 @@ class Shelf:
         path = self.folder / name
         if (path / MANIFEST).is_file():
             return
-        self.remove(name)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(InputError, OSError):  # why it failed is what has to be told
+            self.remove(name)
             path.rmdir()
 
     # -- what is kept ----------------------------------------------------------------------
 
     def kept(self) -> list[Kept]:
-        """What the page keeps of runs, theirs and ours."""
-        return [self._kept(home) for home in _folders(self.folder / PAGE)]
+        """What the page keeps of runs, theirs and ours; not what a run of another name reads."""
+        read = [Path(place) for run in _folders(self.folder) for place in _asked(run).values()]
+        kept = [self._kept(home) for home in _folders(self.folder / PAGE)]
+        return [
+            k
+            for k in kept
+            if not (k.orphan and any(p.is_relative_to(self.home(k.name)) for p in read))
+        ]
 
     def is_owner(self, name: str, owner: str) -> bool:
         """Whether a visitor made what is kept under a name."""
@@ -280,8 +291,9 @@ class Shelf:
         path = self.folder / home.name
         facts = _json(home / FACTS) or {}
         used = next((t for p in (home / USED, home) if (t := _time(p)) is not None), 0.0)
-        owned = bool(facts.get("owner"))
-        return Kept(home.name, used, owned, not _is_run(path), (home, path))
+        there = _is_run(path) and _made_from(path, facts)
+        folders = (home, path) if there else (home,)
+        return Kept(home.name, used, bool(facts.get("owner")), not there, folders)
 
     def _use(self, name: str) -> None:
         """Write down that a run was looked at now."""
@@ -303,8 +315,9 @@ class Shelf:
     def _info(self, place: str, path: Path) -> Shelved | None:
         if not _is_run(path):
             return None
-        page = _json(self.home(path.name) / FACTS) if place == "own" else None
-        return Shelved(f"{place}/{path.name}", run_info(path), page or {})
+        page = (_json(self.home(path.name) / FACTS) or {}) if place == "own" else {}
+        page = page if _made_from(path, page) else {}
+        return Shelved(f"{place}/{path.name}", run_info(path), page)
 
 
 def clean(name: str) -> str:
@@ -324,6 +337,19 @@ def _folders(root: Path) -> list[Path]:
 
 def _is_run(path: Path) -> bool:
     return (path / MANIFEST).is_file() or (path / JOURNAL).is_dir()
+
+
+def _asked(path: Path) -> dict[str, str]:
+    """Where a run has its ``coco`` file and ``images`` from; {} where its manifest does not say."""
+    asked = (_json(path / MANIFEST) or {}).get("asked")
+    asked = asked if isinstance(asked, dict) else {}
+    return {k: asked[k] for k in ("coco", "images") if isinstance(asked.get(k), str)}
+
+
+def _made_from(path: Path, facts: dict[str, Any]) -> bool:
+    """Whether a run is the one that the page wrote facts down for, not a later one of its name."""
+    asked = _asked(path)
+    return not asked or any(facts.get(k, place) == place for k, place in asked.items())
 
 
 def _time(path: Path) -> float | None:

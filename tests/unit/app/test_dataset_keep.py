@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from analysis import store
 from analysis.synthetic import write_run
 from app.dataset_job import Board, Report
 from app.dataset_keep import Keeper, Limits
-from app.dataset_runs import Shelf
+from app.dataset_runs import Shelf, Shelved
 from dynamask.errors import InputError
 
 MINE, YOURS = "m" * 32, "y" * 32
@@ -82,6 +84,45 @@ def test_runs_of_the_operator_stay(server: Server) -> None:
     server.make("from-the-page-without-public", "")
     server.clock.now += 1000 * HOUR
     assert server.keeper.sweep() == []
+
+
+def of_the_operator(path: Path, images: Path) -> Path:
+    """A run as the command line makes it: its manifest says what it is made from."""
+    manifest = write_run(path, 10, 2) / "manifest.json"
+    asked = {"coco": str(images.parent / "a.json"), "images": str(images)}
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "asked": asked}))
+    return path
+
+
+def test_a_later_run_of_the_operator_is_not_the_visitors(server: Server, tmp_path: Path) -> None:
+    """A visitor's run is deleted by hand, and the command line makes another of its name."""
+    shutil.rmtree(server.make("val", MINE))
+    path = of_the_operator(server.shelf.folder / "val", tmp_path / "photos")
+    assert [i.key for i in server.shelf.runs(MINE)] == ["shipped/sample"]
+    with pytest.raises(InputError, match="still there"):
+        server.shelf.find("own/val", MINE)
+    server.clock.now += 1000 * HOUR
+    assert server.keeper.sweep() == ["val"]
+    assert (path / "manifest.json").is_file() and not server.shelf.home("val").exists()
+    assert server.keeper.sweep() == []
+
+
+def test_photos_stay_for_a_run_that_was_renamed(tmp_path: Path) -> None:
+    server = Server(tmp_path, public=False)
+    photos = server.shelf.home("mine") / "photos"
+    shutil.rmtree(server.make("mine", ""))
+    of_the_operator(server.shelf.folder / "renamed", photos)
+    server.clock.now += 1000 * HOUR
+    assert server.keeper.sweep() == [] and (photos / "a.jpg").is_file()
+    assert server.shelf.photos(server.shelf.find("own/renamed")) == photos
+
+
+def test_a_run_of_the_command_line_has_its_photos_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for public, place in ((False, tmp_path / "photos"), (True, None)):
+        shelf = Shelf(tmp_path / str(public), public=public)
+        path = of_the_operator(shelf.folder / "val", tmp_path / "photos")
+        assert shelf.photos(Shelved("own/val", store.run_info(path))) == place
 
 
 def test_nothing_goes_while_it_is_made(server: Server) -> None:
