@@ -38,7 +38,6 @@ MAX_SIDE = 30_000
 AREA_TOLERANCE = 0.05
 """An area that is further off its mask than this is measured anew."""
 MAX_NAME = 200
-NO_SIZE = "has no whole numbers as width and height"
 
 
 @dataclass(frozen=True)
@@ -51,22 +50,20 @@ class Dataset:
         verified: image id to the category ids that were checked on it, as LVIS has them; photos
             that are not there were checked for every class.
         sha256: hash of the file.
+        unsized: image id to name of photos that were left out since the file has no size of them;
+            it is read from those that are at hand.
     """
 
     coco: CocoSet
     problems: tuple[Row, ...] = field(repr=False)
     verified: Mapping[int, tuple[int, ...]] = field(repr=False)
     sha256: str
+    unsized: Mapping[int, str] = field(repr=False, default_factory=dict)
 
     @property
     def skipped(self) -> int:
         """How many categories, images and annotations were left out."""
         return sum(p["outcome"] == "skipped" for p in self.problems)
-
-    @property
-    def unsized(self) -> bool:
-        """Whether photos were left out whose size could be read once they are at hand."""
-        return any(p["place"] == "image" and p["reason"] == NO_SIZE for p in self.problems)
 
 
 def read_dataset(
@@ -119,6 +116,7 @@ class _Reader:
         self.problems: list[Row] = []
         self.categories: dict[int, str] = {}
         self.images: dict[int, CocoImage] = {}
+        self.unsized: dict[int, str] = {}
         self.by_image: dict[int, list[CocoAnnotation]] = {}
         self.named: dict[int, tuple[int, ...]] = {}  # LVIS: classes said to be absent
 
@@ -187,12 +185,14 @@ class _Reader:
         if entry.get("width") in (None, 0) and entry.get("height") in (None, 0):
             # so Label Studio and Datumaro write photos that they could not open
             size = self._measured_size(name)
-            if size is not None:
+            if size is None:
+                self.unsized[number] = name
+            else:
                 width, height = size
                 said = f"has no size; its photo has {width} x {height} px"
                 self.report("image", number, number, "kept", said)
         if width is None or height is None:
-            return NO_SIZE
+            return "has no whole numbers as width and height"
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
             return f"has a side that is not 1 to {MAX_SIDE} px"
         if width * height > MAX_PIXELS:
@@ -305,7 +305,7 @@ class _Reader:
             skipped=skipped,
         )
         verified = {i: tuple(sorted({*absent, *there[i]})) for i, absent in self.named.items()}
-        return Dataset(coco, tuple(self.problems), verified, digest)
+        return Dataset(coco, tuple(self.problems), verified, digest, self.unsized)
 
 
 def clean(text: str) -> str:

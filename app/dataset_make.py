@@ -214,14 +214,16 @@ def unpack(zipped: Path, dataset: Dataset, folder: Path) -> Iterator[Unpacked]:
     """
     archive = PhotoZip(zipped, zipped.name)
     members = {"/".join(_parts(m.filename)): m for m in archive.members}
-    names = {i.id: "/".join(_parts(i.file_name)) for i in dataset.coco.images}
+    # photos without a size are measured in the folder, so that they have to be there
+    files = {i.id: i.file_name for i in dataset.coco.images} | dict(dataset.unsized)
+    names = {number: "/".join(_parts(file)) for number, file in files.items()}
     # the zip may hold the photos with or without the folder that the file names
     elsewhere = Photos.among(members).find(names)
     folder.mkdir(parents=True, exist_ok=True)
     done = Unpacked()
-    for image in dataset.coco.images:
-        member = members.get(elsewhere.get(image.id, names[image.id]))
-        place = photo_place(folder, image.file_name)
+    for number, file in files.items():
+        member = members.get(elsewhere.get(number, names[number]))
+        place = photo_place(folder, file)
         if member is None or place is None or place.exists():
             continue
         waiting = folder / f".{uuid.uuid4().hex}"
@@ -231,8 +233,8 @@ def unpack(zipped: Path, dataset: Dataset, folder: Path) -> Iterator[Unpacked]:
             _move(waiting, place)
             done.written += 1
         except InputError as error:
-            said = str(error).replace(waiting.name, shown(image.file_name))
-            done.problems.append((shown(image.file_name), said))
+            said = str(error).replace(waiting.name, shown(file))
+            done.problems.append((shown(file), said))
         finally:
             waiting.unlink(missing_ok=True)
         yield done

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_page import NASTY, data_set
+from dataset_page import NASTY, SIDE, data_set
 
 from analysis.coco_io import read_dataset
 from analysis.config import RunConfig
@@ -177,6 +177,20 @@ def test_a_zip_without_an_exports_prefixes(tmp_path: Path, files: tuple[Path, Pa
     *_, config = prepared(Shelf(tmp_path / "runs"), (files[0], tmp_path / "own.zip"), "mine")
     found = read_dataset(config.coco, config.images).coco.images
     assert all((Path(config.images) / i.file_name).is_file() for i in found) and len(found) == 3
+
+
+@pytest.mark.parametrize("side", [None, 0])
+def test_a_photo_of_a_zip_without_a_size_is_measured(
+    tmp_path: Path, files: tuple[Path, Path], side: int | None
+) -> None:
+    coco = json.loads(files[0].read_text())
+    coco["images"][1] |= {"width": side, "height": side}
+    files[0].write_text(json.dumps(coco))
+    before = read_dataset(files[0])
+    *_, config = prepared(Shelf(tmp_path / "runs"), files, "mine")
+    assert len(before.coco.images) == 2 and making.reusable(source(files), before) is None
+    images = read_dataset(config.coco, config.images).coco.images
+    assert {(i.width, i.height) for i in images} == {(SIDE, SIDE)} and len(images) == 3
 
 
 def test_one_photo_of_a_zip_never_becomes_two(tmp_path: Path, files: tuple[Path, Path]) -> None:
