@@ -24,7 +24,7 @@ from analysis.working import Recent, run_key
 LIVE_DETECTIONS = 60_000
 """More detections than this are scored in the report only, where masks must be compared; where
 they need not be, they are prepared as soon as a run is opened."""
-BUDGET = "budget {:.4f}"
+BUDGET = "budget {:.4f} GMAC"
 
 _kinds, _loaded, _narrowed = Recent(8), Recent(1), Recent(1)
 _scores, _rows, _paretos, _points = Recent(3), Recent(16), Recent(4), Recent(8)
@@ -206,7 +206,7 @@ def figure(
     if not len(score.by_area):
         return draw.empty(title, draw_ap.NOTHING, theme)
     said = f"policy {policy_words(filters.policy)}"
-    what = said if budget is None else f"{BUDGET.format(budget)} GMAC"
+    what = said if budget is None else BUDGET.format(budget)
     note = f"{what}, detector boxes; only the class and score filters count"
     if name == "ap_by_area":
         return draw_ap.ap_by_area(score.by_area, theme, note)

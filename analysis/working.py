@@ -88,8 +88,9 @@ class Narrow:
 def run_key(run: Queryable) -> tuple:
     """What tells a run, and how far it has come, from others."""
     done = run.manifest.get("photos_done", run.manifest.get("objects"))
-    # str() holds for any manifest; counts grow when a run is resumed
-    return (str(getattr(run, "path", id(run))), str(done), str(run.manifest.get("state")))
+    # counts grow when a run is resumed; one that is made anew has the same, but at another time
+    facts = (getattr(run, "path", id(run)), done, run.manifest.get("state"))
+    return tuple(map(str, (*facts, run.manifest.get("updated"))))  # holds for any manifest
 
 
 class Recent:

@@ -133,9 +133,9 @@ def check_policies(value: object) -> tuple[str, ...]:
         raise InputError(text.EVENT_ODD.format(what="a list of policies"))
     if not value:
         raise InputError(words.MAKE_NO_POLICY)
-    if not set(value) <= set(words.MAKE_POLICY_NAMES):
+    if not set(value) <= set(DEFAULT_POLICIES):
         raise InputError(text.EVENT_ODD.format(what="policies of the list"))
-    return tuple(p for p in words.MAKE_POLICY_NAMES if p in value)
+    return tuple(p for p in DEFAULT_POLICIES if p in value)
 
 
 def prepare(

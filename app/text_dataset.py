@@ -223,17 +223,9 @@ MAKE_NAME_INFO = "Letters, digits, dashes; empty: from the file's name and the t
 MAKE_POLICIES = "Policies to measure"
 MAKE_POLICIES_INFO = (
     "Who chooses the grids at the true boxes. All of them share one look at each photo, so more "
-    "policies cost little; plots of quality against cost show those that are chosen."
+    "policies cost little. Filters and comparisons offer those that are ticked; quality against "
+    "cost is drawn for all, for the size rule only where it is ticked."
 )
-MAKE_POLICY_NAMES = {
-    "msm": "the switch (msm)",
-    "size": "by size",
-    "fixed:14": "all at 14",
-    "fixed:28": "all at 28",
-    "fixed:56": "all at 56",
-    "fixed:112": "all at 112",
-    "oracle": "best grid (oracle)",
-}
 MAKE_NO_POLICY = "Expected at least one policy, got none; tick one."
 MAKE_CHECK = "Check the file"
 MAKE_START = "Start"

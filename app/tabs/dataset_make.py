@@ -21,6 +21,7 @@ from app.dataset_job import Board
 from app.dataset_keep import Keeper
 from app.dataset_reading import DESK
 from app.dataset_runs import Shelf
+from app.dataset_views import policy_choices
 from app.discretion import DISCRETION
 from app.guard import sentences, streaming
 from app.session import Session
@@ -98,7 +99,7 @@ class MakePanel:
                 elem_id="dm-make-name",
             )
             self.policies = gr.CheckboxGroup(
-                [(w, p) for p, w in words.MAKE_POLICY_NAMES.items()],
+                policy_choices(list(DEFAULT_POLICIES)),
                 value=list(DEFAULT_POLICIES),
                 label=words.MAKE_POLICIES,
                 info=words.MAKE_POLICIES_INFO,

@@ -132,7 +132,7 @@ def test_a_budget_is_pycocotools_own(invented: tuple, run: Folder, data: Detecti
     masks = mixed_masks(invented, data, pick)
     expected = pycocotools_ap(invented[0], masks)
     row = dashboards.ap_table(run, Filters(), budget=budget_gmac).iloc[0]
-    assert row["policy"] == "budget 0.0900"
+    assert row["policy"] == "budget 0.0900 GMAC"
     assert row["AP"] == pytest.approx(expected, abs=1e-6)
     here = budget_ap.at_budget(data, budget_gmac)
     assert here["ap"] == pytest.approx(expected, abs=1e-6)

@@ -196,7 +196,7 @@ def test_ap_follows_the_budget(run: Folder) -> None:
         assert own[name]["data"] != cheap[name]["data"], name
         assert ("budget 0.0700 GMAC" in words) == (not name.startswith("pareto"))
     table = dashboards.table(run, Filters(), "ap", 0.07)
-    assert table["policy"].iloc[0] == "budget 0.0700" and len(table) == 6
+    assert table["policy"].iloc[0] == "budget 0.0700 GMAC" and len(table) == 6
     for name, column in (("pareto_ap", "AP"), ("pareto_boundary_ap", "boundary_AP")):
         ring = next(t for t in cheap[name]["data"] if t.get("name") == "your budget")
         assert ring["y"][0] == pytest.approx(table[column].iloc[0], abs=1e-6)
@@ -233,6 +233,18 @@ def test_a_brushed_part_of_the_map_is_its_objects(
     inside = area.between(2, 3) & msm["compactness"].between(0.4, 0.6)
     assert len(found) == min(inside.sum(), 200) and len(found)
     assert set(found["annotation_id"]) <= set(msm.index[inside])
+
+
+def test_a_run_made_anew_in_its_place_is_read_anew(tmp_path: Path) -> None:
+    """Of the same name, photos and state; only the manifest's time tells them apart."""
+    found = []
+    for seed in (0, 1):
+        path = write_run(tmp_path / "run", 60, 6, seed=seed)
+        facts = json.loads((path / "manifest.json").read_text())
+        facts["updated"] = f"2026-01-01T00:00:0{seed}+00:00"
+        (path / "manifest.json").write_text(json.dumps(facts))
+        found.append(dashboards.table(Folder(path), Filters(), "policies"))
+    assert not found[0].equals(found[1])
 
 
 def test_unknown_names_are_refused(run: Folder) -> None:
