@@ -190,7 +190,7 @@ def test_ap_follows_a_budget(run: Folder) -> None:
     """At no budget worth the name every detection keeps the switch's grid; at the least, 14."""
     own = dashboards.ap_table(run, Filters()).set_index("policy").loc["msm"]
     table = dashboards.ap_table(run, Filters(), budget=1.0)
-    assert list(table["policy"]) == ["budget 1.0000", "msm"]
+    assert list(table["policy"]) == ["budget 1.0000 GMAC", "msm"]
     for name in ("AP", "AP50", "AP75", "APS", "APM", "APL", "boundary_AP"):
         assert table[name].iloc[0] == pytest.approx(own[name], abs=1e-9), name
     pairs = dashboards.ap_pareto(run, Filters()).set_index("name")
