@@ -52,7 +52,8 @@ class MakePanel:
     ) -> None:
         self.session, self.shelf, self.board = session, shelf, board
         self.keeper = keeper or Keeper(shelf, board)
-        self._visitors: dict[str, str] = {}  # pages that started a run, by session
+        # owner and name of the runs that pages started, by session
+        self._begun: dict[str, tuple[str, str]] = {}
         self._lock = threading.Lock()
 
     def build(self, demo: gr.Blocks, dataset: DatasetTab) -> None:
@@ -172,7 +173,7 @@ class MakePanel:
             source = making.Source(file, coco_name, uploaded, photos, is_zip, chosen)
             run_name = yield from self._beginning(source, str(name or ""), owner, room)
             with self._lock:
-                self._visitors[str(request.session_hash)] = owner
+                self._begun[str(request.session_hash)] = (owner, run_name)
             yield {self.stop: gr.update(interactive=True)}
             yield from self._following(owner)
         except DynaMaskError as error:
@@ -241,9 +242,9 @@ class MakePanel:
     def on_unload(self, request: gr.Request) -> None:
         """A page was closed. A stranger's run stops then: the model is for those who are there."""
         with self._lock:
-            owner = self._visitors.pop(str(request.session_hash), None)
-        if owner is not None and self.shelf.public:
-            self.board.stop(owner)
+            owner, name = self._begun.pop(str(request.session_hash), ("", ""))
+        if self.shelf.public and self.board.is_making(name):
+            self.board.stop(owner)  # not a later run, of another page of theirs
 
     # -- parts -----------------------------------------------------------------------------
 

@@ -124,7 +124,7 @@ def test_strangers_do_nothing_with_my_run(server: str, runs: Path) -> None:
         you.press("dm-runs-yes", YOURS, key),
         you.press("dm-runs-make", YOURS, key, "parquet"),
         you.press("dm-runs-show", YOURS, key),
-        you.press("dm-compare-start", YOURS, key, "shipped/coco-mini-val", "gt", "msm"),
+        you.press("dm-compare-start", YOURS, key, "shipped/coco_mini_val", "gt", "msm"),
     ]
     for answer in said:
         # Gradio stops what it has not offered; what gets past it finds nothing
