@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -83,10 +82,19 @@ def measure(run: Queryable) -> dict[str, Any]:
     start = time.perf_counter()
     table.reselect(table.multiplier(0.13))
     out["reselect_s"] = round(time.perf_counter() - start, 4)
+    out["peak_mb"] = _peak_mb()
+    return out
+
+
+def _peak_mb() -> int | None:
+    """Peak memory of this process; None on Windows, which does not say it this way."""
+    try:
+        import resource
+    except ImportError:
+        return None
     # kilobytes on Linux, bytes on macOS
     unit = 1 / 1024 if sys.platform != "darwin" else 1 / 1024**2
-    out["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
-    return out
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -122,8 +122,8 @@ HIDDEN = (
     "validation photos); “Show every class” shows them."
 )
 UNSURE = (
-    "The model is not good at these classes (box AP50 below {limit} on its validation photos), but "
-    "found nothing else beside them. {objects} shown all the same: take the names with care."
+    "{objects} shown of classes that the model is not good at (box AP50 below {limit} on its "
+    "validation photos), where it found nothing surer: take the names with care."
 )
 EVERY_CLASS = "Show every class"
 EVERY_CLASS_INFO = (
