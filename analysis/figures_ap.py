@@ -12,6 +12,8 @@ NO_BUDGET = (
     "This run does not hold its detections at all grids, so AP cannot follow a budget; switch the "
     "budget off, or make the run again with python -m analysis run --detector-grids."
 )
+LOWEST_TOP = 0.05
+"""The AP axis reaches at least this far, so that differences of nothing look like nothing."""
 NOTHING = "No annotated object passes the filters; widen them."
 
 
@@ -49,7 +51,12 @@ def ap_by_area(table: pd.DataFrame, theme: str = "light", note: str = "") -> Fig
             }
         )
     n, y = int(table["n"].sum()), "AP at IoU 0.50 to 0.95 (0 to 1, bands: 95 %)"
-    axes = {"xaxis": log_ticks(x.min(), x.max()), "yaxis": {"range": [0, 1]}}
+    # from 0, and as high as the bands: AP of masks is far below 1, of small objects the more so
+    high = float(np.nanmax([*table["ap_high"], *table["bap_high"], *table["ap"], LOWEST_TOP]))
+    axes = {
+        "xaxis": log_ticks(x.min(), x.max()),
+        "yaxis": {"range": [0, min(1.0, 1.08 * high)]},
+    }
     return frame(data, title, n, AREA_TITLE, y, theme=theme, note=note, **axes)
 
 
@@ -67,6 +74,7 @@ def error_costs(
         "x": table["cost"],
         "text": [f"{n:,}" for n in table["n"]],
         "textposition": "auto",
+        "textangle": 0,  # beside a short bar, not upright in it
         "marker": {"color": THEMES[theme]["accent"]},
         "customdata": [{"error": k} for k in table["kind"]],
         "hovertext": [
@@ -77,7 +85,7 @@ def error_costs(
         ],
         "hoverinfo": "text",
     }
-    said = f"detections; AP {base:.3f} where min(mask IoU, boundary IoU) ≥ 0.5"
+    said = f"n counts detections; AP {base:.3f} where min(mask IoU, boundary IoU) ≥ 0.5"
     note = said + (f" · {note}" if note else "")
     x = "AP gained if this kind alone were repaired (0 to 1)"
     axes = {"yaxis": {"autorange": "reversed"}}

@@ -23,7 +23,7 @@ NO_PAIRS = (
     "python -m analysis run --detector-grids to see AP against cost."
 )
 _SYMBOLS = {"rule": "x", "switch": "star", "bound": "triangle-up-open", "random": "circle-open"}
-_RANDOM = "random, same shares"
+_RANDOM = "random, with the switch's shares of the grids"
 
 
 def pareto(
@@ -70,7 +70,7 @@ def pareto(
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": _RANDOM if row["kind"] == "random" else policy_words(row["name"]),
+                "name": policy_words(row["name"]),
                 "x": [row["gmac_per_roi"]],
                 "y": [row[quality]],
                 "error_y": {
@@ -130,8 +130,9 @@ def _thing(quality: str) -> str:
 
 
 def _hover(row: dict, quality: str) -> str:
+    name = _RANDOM if row["kind"] == "random" else policy_words(row["name"])
     return (
-        f"{policy_words(row['name'])}<br>{_NAMES[quality]} {row[quality]:.4f} "
+        f"{name}<br>{_NAMES[quality]} {row[quality]:.4f} "
         f"({row[f'{quality}_low']:.4f} to {row[f'{quality}_high']:.4f})<br>"
         f"{row['gmac_per_roi']:.4f} GMAC per {_thing(quality)}, {row['gmac']:.4f} without image "
         "branches"

@@ -42,6 +42,45 @@ METHOD = (
 )
 EMPTY = "This run has no finished photo yet; resume it with python -m analysis run --resume."
 
+_INTERVAL = "{:.4f} ({:.4f} to {:.4f})"
+_COSTS = {
+    "name": "policy",
+    "gmac": "GMAC per {thing}",
+    "gmac_per_roi": "with image branches, GMAC",
+}
+_POLICIES = _COSTS | {"iou": "mean mask IoU (95 %)", "biou": "mean boundary IoU (95 %)"}
+_AP_COSTS = _COSTS | {"ap": "AP (95 %)", "boundary_ap": "boundary AP (95 %)"}
+_AP = {
+    "policy": "policy",
+    "AP": "AP (95 %)",
+    "AP50": "AP50",
+    "AP75": "AP75",
+    "APS": "AP small",
+    "APM": "AP medium",
+    "APL": "AP large",
+    "boundary_AP": "boundary AP",
+}
+_CONFUSION = {
+    "oracle_grid": "oracle grid (cells a side)",
+    "grid": "chosen grid (cells a side)",
+    "n": "objects",
+    "share": "share of the oracle grid's objects",
+    "regret": "mean mask IoU lost",
+}
+_ERRORS = {
+    "kind": "kind",
+    "meaning": "meaning",
+    "n": "cases",
+    "ap": "AP if repaired alone",
+    "cost": "AP gained",
+}
+_CLASSES = {
+    "bin": "class",
+    "n": "objects",
+    "grid": "grid (cells a side)",
+    "count": "objects at it",
+    "share": "share of the class (95 %)",
+}
 _STYLE = """
 :root{color-scheme:light dark}
 body{font:16px/1.55 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;
@@ -186,20 +225,22 @@ def _differences(run: Queryable, second: Queryable, filters: Filters) -> list[st
 
 def _tables(run: Queryable, filters: Filters) -> list[str]:
     blocks = [_head("Policies on the same objects", "h2")]
-    blocks.append(_table(dashboards.pareto_table(run, filters)))
+    blocks.append(_policies(dashboards.pareto_table(run, filters), _POLICIES, "object"))
     blocks.append(_head("Chosen grid against the oracle", "h2"))
-    blocks.append(_table(dashboards.table(run, filters, "confusion")))
+    chosen = dashboards.table(run, filters, "confusion")
+    blocks.append(_table(chosen.sort_values(["oracle_grid", "grid"]), _CONFUSION))
     if detections.detection_policies(run):
         blocks.append(_head("COCO average precision", "h2"))
-        blocks.append(_table(dashboards.ap_table(run, filters, limit=None)))
+        blocks.append(_table(dashboards.ap_table(run, filters, limit=None), _AP))
         costs = dashboards.ap_pareto(run, filters)
         if not isinstance(costs, str):
-            blocks += [_head("AP against cost", "h2"), _table(costs)]
+            blocks.append(_head("AP against cost", "h2"))
+            blocks.append(_policies(costs, _AP_COSTS, "detection"))
         score = dashboards.scored(run, filters, limit=None)
         if not isinstance(score, str):
-            blocks += [_head("Errors and their cost in AP", "h2"), _table(score.errors)]
+            blocks += [_head("Errors and their cost in AP", "h2"), _table(score.errors, _ERRORS)]
     blocks.append(_head("Classes", "h2"))
-    blocks.append(_table(dashboards.table(run, filters, "classes").head(160)))
+    blocks.append(_table(dashboards.table(run, filters, "classes").head(160), _CLASSES))
     return blocks
 
 
@@ -216,18 +257,43 @@ def _data(run: Queryable) -> str:
     return "<table>" + "".join(f"{t}</tr>" for t in text) + "</table>"
 
 
-def _table(table: pd.DataFrame) -> str:
+def _policies(table: pd.DataFrame, heads: dict[str, str], thing: str) -> str:
+    """Every way to choose that has a name; the sweep of budgets is in the plot."""
+    named = table[table["kind"] != "sweep"] if len(table) else table
+    said = f"{int(named['n'].iloc[0]):,} {thing}s under each policy." if len(named) else ""
+    heads = {column: words.format(thing=thing) for column, words in heads.items()}
+    return (_paragraphs([said]) if said else "") + _table(named, heads)
+
+
+def _table(table: pd.DataFrame, heads: dict[str, str] | None = None) -> str:
+    """A table.
+
+    Args:
+        table: its rows.
+        heads: which columns are shown, in order, and what readers call them; a column with an
+            interval, as ``iou`` with ``iou_low`` and ``iou_high``, is shown with it.
+    """
     if not len(table):
         return "<p>Nothing to show.</p>"
-    head = "".join(f"<th>{_text(str(c))}</th>" for c in table.columns)
     if "policy" in table or "kind" in table:  # of errors, a kind has no name beside it
         names = [c for c in ("policy", "name") if c in table]
         table = table.assign(**{c: table[c].map(policy_words) for c in names})
+    heads = heads or {str(c): str(c) for c in table.columns}
+    columns = [_column(table, name) for name in heads]
+    head = "".join(f"<th>{_text(words)}</th>" for words in heads.values())
     body = "".join(
-        "<tr>" + "".join(f"<td>{_text(_cell(v))}</td>" for v in row) + "</tr>"
-        for row in table.itertuples(index=False)
+        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>"
+        for row in zip(*columns, strict=True)
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _column(table: pd.DataFrame, name: str) -> list[str]:
+    ends = [f"{name}_low", f"{name}_high"]
+    if not set(ends) <= set(table.columns):
+        return [_cell(value) for value in table[name]]
+    known = table[[name, *ends]].itertuples(index=False)
+    return [_cell(row[0]) if row[0] != row[0] else _INTERVAL.format(*row) for row in known]
 
 
 def _cell(value: Any) -> str:

@@ -105,9 +105,15 @@ def viewer_value(made: Comparison, *, name: str, min_score: float) -> dict[str, 
         "totals_caption": words.TOTALS_CAPTION,
         "head": [*words.TABLE_HEAD, *(words.TABLE_TRUTH if sums.known else ())],
         "summary": _summary(sums),
-        "hint": "" if len(a) else words.NOTHING_FOUND.format(score=min_score),
+        "hint": "" if len(a) else nothing_found(made.a.decoded.hidden, min_score),
         "notices": [*made.opened.notices, *made.a.decoded.notices],
     }
+
+
+def nothing_found(hidden: int, min_score: float) -> str:
+    """Why no object is compared; ``hidden`` as in :class:`app.session.Decoded`."""
+    said = words.NOTHING_VOUCHED if hidden else words.NOTHING_FOUND
+    return said.format(score=min_score)
 
 
 def object_card(made: Comparison, object_id: int | None) -> str:

@@ -309,7 +309,12 @@ def why_empty(info: Shelved) -> str:
     if not facts.photos_done or facts.objects:
         return words.RUN_EMPTY
     skipped = (facts.manifest or {}).get("skipped_entries", 0)
-    return words.RUN_NO_OBJECTS.format(photos=facts.photos_done, skipped=skipped)
+    return words.RUN_NO_OBJECTS.format(
+        photos=text.several(facts.photos_done, "photo"),
+        skipped=text.several(skipped, "entry was", "entries were")
+        if isinstance(skipped, int)
+        else words.UNKNOWN,
+    )
 
 
 def is_token(value: Any) -> bool:

@@ -139,6 +139,12 @@ class Board:
         with self._lock:
             return self._look is not None and self._look.at_work and self._look.name == name
 
+    def forget(self, name: str) -> None:
+        """A run was deleted: nobody is told of it any more."""
+        with self._lock:
+            if self._look is not None and not self._look.at_work and self._look.name == name:
+                self._look = None
+
     def follow(self, owner: str, pause: float = POLL_SECONDS) -> Iterator[Look]:
         """One's own job, each time that something changed, up to and with its end."""
         last = None

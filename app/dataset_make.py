@@ -324,14 +324,15 @@ def report_html(dataset: Dataset) -> str:
     """What a COCO file holds, and what of it is left out or repaired, with the reason."""
     coco, problems = dataset.coco, dataset.problems
     counts = {
-        "images": len(coco.images),
-        "annotations": coco.annotation_count,
-        "categories": len(coco.category_names),
+        "images": text.several(len(coco.images), "photo"),
+        "annotations": text.several(coco.annotation_count, "annotation"),
+        "categories": text.several(len(coco.category_names), "class", "classes"),
     }
     if not problems:
         said = escape(words.REPORT_OK.format(**counts))
         return f'<p role="status" data-testid="coco-report">{said}</p>'
-    said = words.REPORT_SKIPPED.format(skipped=len(problems), **counts)
+    skipped = text.several(len(problems), "entry is", "entries are")
+    said = words.REPORT_SKIPPED.format(skipped=skipped, **counts)
     body = [
         [p["place"], _known(p["id"]), _known(p["image_id"]), p["outcome"], p["reason"]]
         for p in problems[:MAX_ROWS]
@@ -359,7 +360,7 @@ def progress_html(look: Look) -> str:
             '<div class="dm-alert" role="alert" data-testid="make" data-state="failed">'
             f"{escape(look.problem)}</div>"
         )
-    facts = {"done": look.done, "total": look.total, "name": look.name}
+    facts: dict = {"done": look.done, "total": text.several(look.total, "photo")}
     if look.state == "stopping":
         said = words.MAKE_STOPPING
     elif look.state == "stopped":

@@ -52,7 +52,7 @@ class RunHandlers:
     @sentences
     def on_choose(self, visitor: Any, key: Any) -> Answer:
         """Tell what a run is."""
-        return self._told(visitor, key)
+        return {**self._told(visitor, key), self.progress: self._progress(visitor)}
 
     @sentences
     def on_show(self, visitor: Any, key: Any) -> Answer:
@@ -131,7 +131,7 @@ class RunHandlers:
         self.board.start(info.name, owner, resume_work(self.session, self.shelf, info))
         yield {self.resume: gr.update(interactive=False), **self._stoppable()}
         for look in self.board.follow(owner):
-            yield {self.progress: progress_html(look)}
+            yield {self.progress: progress_html(look), **self.dataset.make.followed(look)}
         yield self._listed(visitor, key)
 
     def _stoppable(self) -> Answer:
@@ -166,7 +166,10 @@ class RunHandlers:
         """Delete the run."""
         info = self._deletable(visitor, key)
         self.shelf.delete(info, visitor)
+        self.board.forget(info.name)
+        left = self.board.look(self._owner(visitor))
         return {
+            **({} if left else self.dataset.make.followed(None)),
             **self._listed(visitor, None),
             self.progress: _note(words.DELETED.format(name=info.name)),
         }

@@ -171,6 +171,11 @@ def objects(count: int) -> str:
     return OBJECTS.get(count, OBJECTS_MANY.format(count=count))
 
 
+def several(count: int, one: str, many: str = "") -> str:
+    """``1 photo``, ``3,000 photos``; ``many`` where it is not ``one`` with an s."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def gmac(value: float) -> str:
     """GMAC with as many digits as a reader can use: ``0.058``, ``1.24``, ``12.3``."""
     return f"{value:.3f}" if value < 1 else f"{value:.3g}"

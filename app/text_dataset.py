@@ -17,8 +17,8 @@ RUN_NONE = (
 )
 RUN_EMPTY = "This run has no finished photo yet; resume it in the Runs tab."
 RUN_NO_OBJECTS = (
-    "This run measured no object on its {photos} photos; {skipped} entries of its COCO file were "
-    "left out, and the Runs tab lists why. Objects need a mask: polygons or run lengths, not boxes "
+    "This run measured no object on its {photos}; {skipped} of its COCO file left out, and the "
+    "Runs tab lists why. Objects need a mask: polygons or run lengths, not boxes "
     "alone."
 )
 RUN_LABEL = "{name} · {photos} photos · {state}"
@@ -258,20 +258,17 @@ MAKE_NOT_IN_ZIP = (
     "{example}."
 )
 MAKE_STARTING = "Checking the file and loading the model."
-MAKE_RUNNING = "{done} of {total} photos; about {left} left, {speed:.2g} photos a second."
-MAKE_FIRST = "{done} of {total} photos."
+MAKE_RUNNING = "{done} of {total}; about {left} left, {speed:.2g} photos a second."
+MAKE_FIRST = "{done} of {total}."
 MAKE_STOPPING = "Stopping after the photo that is worked on."
-MAKE_STOPPED = "Stopped after {done} of {total} photos. Resume it in the Runs tab."
-MAKE_DONE = "Done: {done} of {total} photos. The plots show this run now."
+MAKE_STOPPED = "Stopped after {done} of {total}. Resume it in the Runs tab."
+MAKE_DONE = "Done: {done} of {total}. The Dataset tab has it among its runs."
 MAKE_FAILED = "The run stopped with an error that the server's log explains; resume it to go on."
 MAKE_PROGRESS = "Progress of the run"
 
 # -- what was skipped
-REPORT_OK = "{images:,} photos, {annotations:,} annotations, {categories} classes; all can be used."
-REPORT_SKIPPED = (
-    "{images:,} photos, {annotations:,} annotations, {categories} classes. {skipped:,} entries are "
-    "left out or repaired:"
-)
+REPORT_OK = "{images}, {annotations}, {categories}; all can be used."
+REPORT_SKIPPED = "{images}, {annotations}, {categories}. {skipped} left out or repaired:"
 REPORT_TITLE = "What was found in the COCO file"
 REPORT_MORE = "The first {shown} of {total} are shown; the Runs tab exports all of them."
 REPORT_COLUMNS = ("What", "Id", "Photo id", "What becomes of it", "Problem")

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from dynamask.errors import DataError
+from dynamask.stored import read_rgb
 
 logger = logging.getLogger(__name__)
 
@@ -206,23 +206,6 @@ def read_photo(folder: str | Path, image: CocoImage) -> np.ndarray:
             f"{pixels.shape[1]}x{pixels.shape[0]}; use the photos the annotations were made for."
         )
     return pixels
-
-
-def read_rgb(path: Path, *, upright: bool = False) -> np.ndarray:
-    """Read a photo as (H, W, 3) uint8 RGB, ``upright`` as its EXIF says; DataError if not."""
-    if not path.is_file():
-        raise DataError(
-            f"Expected a photo {path.name} in the folder {path.parent.name}, got no such file; "
-            "check the photo folder and file names."
-        )
-    try:
-        turned = 0 if upright else cv2.IMREAD_IGNORE_ORIENTATION
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR | turned)
-    except cv2.error:  # a header that claims more pixels than OpenCV allows
-        pixels = None
-    if pixels is None:
-        raise DataError(f"Expected a photo, got {path.name} that cannot be decoded; replace it.")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 class OddAnnotation(Exception):

@@ -276,7 +276,7 @@ class BatchTab:
             _note(facts) if job.tracks else "",
             gr.update(value=figure) if job.tracks else gr.skip(),
             gr.update(visible=job.objects > len(rows), value=_note(more)),
-            gr.update(value=rows, visible=bool(rows)),
+            gr.update(value=_table(rows, tracks=bool(job.tracks)), visible=bool(rows)),
         )
 
     def _failed(self, sentence: str) -> tuple[Any, ...]:
@@ -368,3 +368,11 @@ def _rows(job: BatchJob) -> list[list[Any]]:
         track,
     )
     return [list(row) for row in zip(*(list(c) for c in columns), strict=True)]
+
+
+def _table(rows: list[list[Any]], *, tracks: bool) -> dict[str, list[Any]]:
+    """Rows under their heads; the last column is of a video alone."""
+    heads = list(words.COLUMNS)
+    if not tracks:
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
+    return {"headers": heads, "data": rows}

@@ -66,7 +66,8 @@ class DatasetTab(DatasetHandlers):
             with gr.Column(elem_id="dm-behind", scale=1):
                 self._build_behind()
         self._wire(demo, tab)
-        MakePanel(self.session, self.shelf, self.board, self.keeper).build(demo, self)
+        self.make = MakePanel(self.session, self.shelf, self.board, self.keeper)
+        self.make.build(demo, self)
 
     # -- layout ----------------------------------------------------------------------------
 

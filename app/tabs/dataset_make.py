@@ -17,7 +17,7 @@ from app import dataset_make as making
 from app import text
 from app import text_dataset as words
 from app.dataset_handlers import is_token
-from app.dataset_job import Board
+from app.dataset_job import Board, Look
 from app.dataset_keep import Keeper
 from app.dataset_reading import DESK
 from app.dataset_runs import Shelf
@@ -287,6 +287,15 @@ class MakePanel:
         return {
             self.start: gr.update(interactive=True),
             self.stop: gr.update(interactive=False),
+        }
+
+    def followed(self, look: Look | None) -> Answer:
+        """The panel beside a run that another tab goes on with, or has deleted (None)."""
+        at_work = look is not None and look.at_work
+        return {
+            self.progress: making.progress_html(look) if look else _note(words.MAKE_IDLE),
+            self.start: gr.update(interactive=not at_work),
+            self.stop: gr.update(interactive=at_work and look.state == "running"),
         }
 
     def _failed(self, sentence: str) -> Answer:

@@ -97,6 +97,8 @@ class RunsTab(RunHandlers):
             *(self.details, self.show, self.resume, self.stop, self.delete, self.export),
             *(self.confirm, self.exported),
         ]
+        panel = self.dataset.make
+        making = [panel.progress, panel.start, panel.stop]
         gr.on(
             [tab.select, self.refresh.click],
             self.on_list,
@@ -104,14 +106,16 @@ class RunsTab(RunHandlers):
             [*listed, *told, self.progress],
             **QUIET,
         )
-        self.run.input(self.on_choose, known, told, **QUIET, trigger_mode="always_last")
+        self.run.input(
+            self.on_choose, known, [*told, self.progress], **QUIET, trigger_mode="always_last"
+        )
         self.delete.click(self.on_delete, known, [self.confirm, self.question], **QUIET)
         self.no.click(self.on_keep, None, self.confirm, **QUIET)
-        self.yes.click(self.on_delete_yes, known, [*listed, *told, self.progress], **QUIET)
+        self.yes.click(self.on_delete_yes, known, [*listed, *told, self.progress, *making], **QUIET)
         self.resume.click(
             self.on_resume,
             known,
-            [*listed, *told, self.progress],
+            [*listed, *told, self.progress, *making],
             api_visibility="private",
             show_progress="hidden",
             concurrency_limit=None,

@@ -12,6 +12,7 @@ from run_factory import at_grid, invent_detections, write_detections
 
 from analysis import budget_ap, dashboards, selection
 from analysis.figures import THEMES, plain
+from analysis.figures_ap import ap_by_area
 from analysis.filters import Filters, Folder
 from analysis.metrics import ap_row, overlaps
 from analysis.synthetic import write_run
@@ -206,6 +207,27 @@ def test_ap_follows_the_budget(run: Folder) -> None:
         for mark, cases in zip(trace["customdata"], trace["text"], strict=True):
             found = dashboards.objects_behind(run, Filters(), mark, 0.07)
             assert len(found) <= int(cases.replace(",", ""))
+
+
+def test_the_axis_of_ap_is_as_high_as_what_is_drawn() -> None:
+    spans = [(10.0, 100.0), (100.0, 1000.0)]
+    table = pd.DataFrame(
+        [
+            {"low_px2": a, "high_px2": b, "n": 9, "ap": 0.2, "ap_low": 0.1, "ap_high": 0.25}
+            | {"bap": 0.1, "bap_low": 0.05, "bap_high": 0.15}
+            for a, b in spans
+        ]
+    )
+
+    def top(**changed: float) -> float:
+        low, high = ap_by_area(table.assign(**changed))["layout"]["yaxis"]["range"]
+        assert low == 0
+        return high
+
+    assert 0.25 < top() < 0.3
+    assert top(ap_high=1.0) == 1.0  # AP ends there
+    assert 0.3 < top(ap_high=np.nan, bap_high=0.3) < 0.35
+    assert top(ap=0.0, ap_high=0.0, bap_high=0.0) > 0.04  # nothing is no flat plot
 
 
 @pytest.mark.parametrize("budget", [None, 0.12])

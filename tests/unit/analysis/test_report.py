@@ -60,6 +60,24 @@ def test_figures_are_in_it(text: str) -> None:
         assert f'id="plot-{name}"' in text
 
 
+def test_tables_name_policies_and_columns_for_people(folders: tuple[Path, Path]) -> None:
+    page = render(Folder(folders[0]), None, Filters())
+    tables = page[page.index("Policies on the same objects") : page.index("<h2>Figures")]
+    one = tables[: tables.index("<h2>", 9)]
+    policies = re.findall(r"<tr><td>(.*?)</td>", one)
+    assert policies == [
+        *("all 14", "all 28", "all 56", "all 112"),
+        *("size rule", "switch", "oracle", "random"),
+    ]
+    heads = re.findall(r"<th>(.*?)</th>", tables)
+    assert {"GMAC per object", "AP (95 %)", "cases", "chosen grid (cells a side)"} <= set(heads)
+    assert not [head for head in heads if "_" in head]
+    msm = rows(folders[0])
+    cells = re.search(r"<td>switch</td><td>(.*?)</td><td>.*?</td><td>(.*?)</td>", one)
+    assert cells and cells[1] == f"{msm['gmac'].mean():.4f}"
+    assert cells[2].startswith(f"{msm['iou'].mean():.4f} (0.")
+
+
 def test_summary_says_what_pandas_says(folders: tuple[Path, Path]) -> None:
     said = " ".join(summarise(Folder(folders[0]), Filters()))
     msm = rows(folders[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 from unit.app.test_picture import NASTY, make, opened
 
-from app import compare_job, compare_view
+from app import compare_job, compare_view, text
 from app.compare_handlers import CompareHandlers, new_state
 from app.compare_job import Choice
 from app.compare_view import Comparison, Side
@@ -191,6 +192,13 @@ def test_no_objects_are_no_error() -> None:
     json.dumps(value, allow_nan=False)
     assert value["objects"] == [] and "lower the smallest score" in value["hint"]
     assert list(compare_view.changed_table(made)["iou"]) == []
+
+
+def test_classes_that_are_hidden_are_not_looked_for_at_lower_scores() -> None:
+    none = replace(make([]), hidden=2)
+    made = Comparison(opened(), Side(none, "a"), Side(none, "b"))
+    value = compare_view.viewer_value(made, name="a.jpg", min_score=0.3)
+    assert text.EVERY_CLASS in value["hint"]
 
 
 # -- handlers --------------------------------------------------------------------------------

@@ -62,6 +62,16 @@ def test_only_the_owner_sees_and_stops() -> None:
     assert ended(board, "mine").state == "stopped"
 
 
+def test_a_deleted_run_is_told_no_more() -> None:
+    board = Board()
+    board.start("run", "mine", lambda report, cancel: True)
+    assert ended(board, "mine").state == "done"
+    board.forget("other")
+    assert board.look("mine").name == "run"
+    board.forget("run")
+    assert board.look("mine") is None
+
+
 def test_errors_are_told() -> None:
     board = Board()
 

@@ -113,6 +113,17 @@ def test_progress_in_words() -> None:
     assert "<b>" not in making.progress_html(Look("r", "failed", problem="Expected <b>"))
     said = making.progress_html(Look("r", "running", 5, 10, 0.5))
     assert 'value="5"' in said and "10 s" in said
+    assert "1 of 1 photo." in making.progress_html(Look("r", "done", 1, 1))
+    assert "9 of 1,000 photos." in making.progress_html(Look("r", "stopped", 9, 1000))
+
+
+def test_one_is_told_as_one(files: tuple[Path, Path]) -> None:
+    coco = json.loads(files[0].read_text())
+    bad = [a for a in coco["annotations"] if a["id"] == 9999]
+    coco = {**coco, "images": coco["images"][:1], "categories": coco["categories"][:1]}
+    files[0].write_text(json.dumps({**coco, "annotations": bad}))
+    said = making.report_html(read_dataset(files[0]))
+    assert "1 photo, 0 annotations, 1 class. 1 entry is left out" in said
 
 
 def test_a_strangers_run_in_a_relative_folder_can_be_resumed(
