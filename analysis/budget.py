@@ -26,6 +26,7 @@ from dynamask.errors import DataError, InputError, PolicyError
 MAX_ENLARGE = 2.0  # as in dynamask.predictor, which needs torch; a test holds them together
 PAD_MULTIPLE = 32
 _TINY = 1e-12
+_RUNGS = 2**15 + 2  # of positive floats by their upper bits, one for all others, one above all
 
 
 def run_config(run: Queryable) -> DynaMaskConfig:
@@ -127,29 +128,45 @@ class ObjectTable:
     def slopes(self) -> np.ndarray:
         """(M, 3) float32 log p per GMAC of each step of the least concave majorant, falling."""
         cost = self.macs / 1e9
+        log_p = np.ascontiguousarray(self.log_p.T)
+        # every pair of grids once: six lines, from which each step takes its own
+        lines = {
+            (i, j): (log_p[j] - log_p[i]) / np.float32(cost[j] - cost[i])
+            for i in range(3)
+            for j in range(i + 1, 4)
+        }
         out = np.empty((len(self), 3), dtype=np.float32)
         for k in range(3):
             best = None
             for i in range(k + 1):
-                to = np.max(
-                    [
-                        (self.log_p[:, j] - self.log_p[:, i]) / np.float32(cost[j] - cost[i])
-                        for j in range(k + 1, 4)
-                    ],
-                    axis=0,
-                )
+                to = lines[i, k + 1]
+                for j in range(k + 2, 4):
+                    to = np.maximum(to, lines[i, j])
                 best = to if best is None else np.minimum(best, to)
             out[:, k] = best
         return out
 
     @cached_property
     def _ladder(self) -> tuple[np.ndarray, np.ndarray]:
-        """Positive slopes falling, and the total MAC after each of these steps."""
-        slopes = self.slopes.reshape(-1)
+        """(M, 3) uint16 rung of each slope, and (R,) total MAC with all steps from a rung up.
+
+        A rung is the upper half of a float's bits, which rises with it; rung 0 is for slopes that
+        are not positive. Only the rung that a budget ends on has then to be sorted.
+        """
+        rungs = np.where(self.slopes > 0, (self.slopes.view(np.int32) >> 16) + 1, 0)
+        rungs = rungs.astype(np.uint16)
+        total = np.zeros(_RUNGS)
+        for column, mac in zip(rungs.T, np.diff(self.macs), strict=True):
+            total += np.bincount(column, minlength=_RUNGS) * mac
+        total[0] = 0
+        return rungs, len(self) * self.macs[0] + np.cumsum(total[::-1])[::-1]
+
+    def _rung(self, rung: int) -> tuple[np.ndarray, np.ndarray]:
+        """Slopes of a rung, falling, and the MAC of their steps."""
+        at = np.flatnonzero(self._ladder[0].reshape(-1) == rung)
+        slopes = self.slopes.reshape(-1)[at]
         order = np.argsort(-slopes)
-        order = order[: int(np.count_nonzero(slopes > 0))]
-        steps = np.diff(self.macs)[order % 3]
-        return slopes[order], len(self) * self.macs[0] + np.cumsum(steps)
+        return slopes[order], np.diff(self.macs)[at[order] % 3]
 
     def multiplier(self, budget_gmac: float) -> Multiplier:
         """The price whose selection has the largest mean cost that is within the budget.
@@ -163,17 +180,28 @@ class ObjectTable:
                 f"Expected a budget of at least {low:.4f} GMAC per object, the cost of grid "
                 f"{GRIDS[0]} with the switch; got {budget_gmac}. Choose a larger one."
             )
-        slopes, total = self._ladder
-        done = int(np.searchsorted(total, budget_gmac * 1e9 * len(self) * (1 + 1e-12), "right"))
+        total = self._ladder[1]
+        most = max(budget_gmac * 1e9 * len(self) * (1 + 1e-12), total[-1])
+        rung = _RUNGS - 1 - int(np.searchsorted(total[::-1], most, "right"))
         price = 0.0
-        if done < len(slopes):
+        if rung > 0:
+            slopes, steps = self._rung(rung)
+            ends = total[rung + 1] + np.cumsum(steps)
+            done = min(int(np.searchsorted(ends, most, "right")), len(slopes) - 1)
             # steps of one slope come together, so a group that does not fit stays out as a whole;
             # a price between two slopes leaves no tie for rounding to decide
             first = int(np.searchsorted(-slopes, -slopes[done], "left"))
-            above = float(slopes[first - 1]) if first else float(slopes[done]) * 2
+            above = float(slopes[first - 1]) if first else self._next(rung, slopes[done])
             price = (above + float(slopes[done])) / 2
         gmac = tuple(float(m) / 1e9 for m in self.macs)
         return Multiplier(price, gmac, float(budget_gmac))
+
+    def _next(self, rung: int, slope: np.float32) -> float:
+        """The smallest slope of the rungs above; twice the slope itself where it is the largest."""
+        higher = np.flatnonzero(np.diff(self._ladder[1][rung + 1 :]))
+        return (
+            float(self._rung(rung + 1 + int(higher[0]))[0][-1]) if len(higher) else 2 * float(slope)
+        )
 
     def reselect(self, multiplier: Multiplier) -> np.ndarray:
         """(M,) int64 positions in GRIDS: each object's best grid at this price."""
@@ -181,8 +209,7 @@ class ObjectTable:
 
     def range_gmac(self) -> tuple[float, float]:
         """Smallest mean cost and the mean cost where nothing is gained any more, in GMAC."""
-        total = self._ladder[1]
-        last = total[-1] / len(self) if len(total) else self.macs[0]
+        last = self._ladder[1][1] / len(self) if len(self) else self.macs[0]
         return float(self.macs[0] / 1e9), float(last / 1e9)
 
 

@@ -17,6 +17,7 @@ from analysis.budget import PARETO_COLUMNS, choices
 from analysis.budget_detections import Detections
 from analysis.budget_errors import Judged, error_costs, judge
 from analysis.budget_match import Mixture
+from analysis.budget_precision import EXACT_DETECTIONS
 from analysis.errors import Verdicts
 from analysis.metrics import SIZES
 
@@ -35,6 +36,9 @@ AREA_COLUMNS = [
 class Score:
     """All that the page says of the AP of one choice of grids; parts are computed when asked for.
 
+    COCO's numbers are of all detections; above budget_detections.CURVES of them, curves over size
+    and errors are of photos drawn at random.
+
     Args:
         data: of :func:`load`, with areas.
         index: (N,) positions in GRIDS.
@@ -42,20 +46,27 @@ class Score:
 
     def __init__(self, data: Detections, index: np.ndarray) -> None:
         self._data, self._index = data, index.astype(np.int8)
+        self._few, rows = data.few
+        self._few_index = self._index[rows]
         self._mixed: dict[bool, Mixture] = {}
         self._lock = threading.Lock()
+        self.photos = len(self._few.pool.images)
+        self.all_photos = data.photos
 
     def prepare(self) -> None:
         """Compute every part, on two cores; what they share is kept no longer."""
         with self._lock:
             if "by_area" in vars(self):
                 return
-            _ = self._data.pool.order, self._data.pool.own
+            for data in (self._data, self._few):
+                _ = data.pool.order, data.pool.own
             with ThreadPoolExecutor(1) as beside:
-                other = beside.submit(lambda: (self.errors, self._mixture(True), self.row))
-                _ = self.by_area
+                other = beside.submit(lambda: (self.by_area, self.errors))
+                _ = self.row
                 other.result()
             self._mixed.clear()
+            # what is left to ask is of the few: large arrays of other filters are kept no longer
+            self._data, self._index = self._few, self._few_index
 
     @cached_property
     def row(self) -> dict[str, float]:
@@ -80,27 +91,27 @@ class Score:
     @cached_property
     def by_area(self) -> pd.DataFrame:
         """AP and boundary AP over log-area bins, as metrics.ap_by_area."""
-        pool, per = self._data.pool, AREA_BINS_PER_DECADE
+        pool, per = self._few.pool, AREA_BINS_PER_DECADE
+        both = [pool.mixture(self._few_index, boundary) for boundary in (False, True)]
         areas = pool.truth_area[~pool.crowd]
         bins = np.floor(np.log10(np.maximum(areas, 1)) * per).astype(int)
+        # of a sample all bands are read alike, at the ranks of a large run
+        exact = EXACT_DETECTIONS if self.photos == self.all_photos else 0
         rows = []
         for b in np.unique(bins):
             low, high = 10 ** (b / per), 10 ** ((b + 1) / per)
             area = (0.0 if b == 0 else low, float(np.nextafter(high, 0)))
-            ap, bap = (
-                self._mixture(boundary).scores(area).interval(AREA_DRAWS)
-                for boundary in (False, True)
-            )
+            ap, bap = (m.scores(area).interval(AREA_DRAWS, exact=exact) for m in both)
             rows.append((low, high, int((bins == b).sum()), *ap, *bap))
         return pd.DataFrame(rows, columns=AREA_COLUMNS)
 
     @cached_property
     def _judged(self) -> Judged:
-        return judge(self._data.pool, self._index)
+        return judge(self._few.pool, self._few_index)
 
     @property
     def verdicts(self) -> Verdicts:
-        """Every detection and object with its error, as errors.classify."""
+        """Every detection and object of ``photos`` with its error, as errors.classify."""
         return self._judged.verdicts()
 
     @property
@@ -144,12 +155,15 @@ def ap_pareto(data: Detections, steps: int = STEPS, seed: int = 0) -> pd.DataFra
     """
     if not len(data.pool):
         return pd.DataFrame(columns=COLUMNS)
-    rows = [
-        _row(data, name, kind, index, kind == "switch", seed)
+    ways = [
+        (name, kind, index, kind == "switch")
         for name, kind, index in choices(data.table, data.size_grids, seed)
     ]
     for budget in np.linspace(*data.table.range_gmac(), steps):
-        rows.append(_row(data, f"budget:{budget:.4f}", "sweep", data.reselect(budget), True, seed))
+        ways.append((f"budget:{budget:.4f}", "sweep", data.reselect(budget), True))
+    _ = data.pool.order, data.pool.own, data.pool.weights  # made once, not by both threads
+    with ThreadPoolExecutor(2) as both:
+        rows = list(both.map(lambda way: _row(data, *way, seed), ways))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

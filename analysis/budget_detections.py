@@ -19,11 +19,12 @@ from analysis.errors import RIGHT
 from analysis.filters import PHOTO_BUCKETS, Filters, Queryable
 from dynamask.config import GRIDS
 from dynamask.cost import cost_table
-from dynamask.policies import parse_policy
 
 SAMPLE = 60_000
 """Above so many detections the Pareto plot, which scores them some forty times, takes photos drawn
 at random that have about as many."""
+CURVES = 200_000
+"""Above so many, curves over size and errors are those of such photos too."""
 _TINY = 1e-12
 
 
@@ -151,13 +152,24 @@ class Detections:
 
     def sample(self, most: int = SAMPLE) -> Any:
         """Photos drawn at random that have about ``most`` detections; itself where it has less."""
-        pool = self.pool
-        if len(pool) <= most:
+        if len(self.pool) <= most:
             return self
-        count = max(2, round(len(pool.images) * most / len(pool)))
-        drawn = np.zeros(len(pool.images), bool)
-        drawn[np.random.default_rng(0).permutation(len(pool.images))[:count]] = True
-        return self.take(drawn[pool.photo], drawn[pool.truth_photo], drawn)
+        drawn = self._drawn(most)
+        return self.take(drawn[self.pool.photo], drawn[self.pool.truth_photo], drawn)
+
+    def _drawn(self, most: int) -> np.ndarray:
+        """(P,) bool: photos drawn at random."""
+        count = max(2, round(len(self.pool.images) * most / len(self.pool)))
+        drawn = np.zeros(len(self.pool.images), bool)
+        drawn[np.random.default_rng(0).permutation(len(drawn))[:count]] = True
+        return drawn
+
+    @cached_property
+    def few(self) -> tuple[Any, np.ndarray | slice]:
+        """The sample that curves and errors are of, and its rows here."""
+        if len(self.pool) <= CURVES:
+            return self, slice(None)
+        return self.sample(CURVES), self._drawn(CURVES)[self.pool.photo]
 
 
 def has_pairs(run: Queryable) -> bool:
@@ -231,11 +243,10 @@ def _read(run: Queryable, policies: list[str]) -> Detections:
         areas = np.stack([c[at] for c in columns])
     config = run_config(run)
     true = np.stack(_columns(run, f"SELECT {box} FROM truths"), axis=1)[lines]  # noqa: S608
-    rule = parse_policy("size", config=config)
     sides = np.sqrt(boxes[:, 2] * boxes[:, 3])
     pairs = _pairs(run, ids, names)
     fits = _box_iou(boxes[pairs["pair_found"]], true[pairs["pair_truth"]]) >= RIGHT
-    size_grids = np.searchsorted(rule.thresholds_px, sides, side="right").astype(np.int8)
+    size_grids = np.searchsorted(config.size_thresholds_px, sides, side="right").astype(np.int8)
     del boxes, true, sides
     pool = Pool(
         ids=ids,

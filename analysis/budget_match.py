@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from analysis.budget_precision import GROUPS, Scores
+from analysis.intervals import draws
 from analysis.metrics import EVERYTHING, MAX_DETECTIONS, THRESHOLDS
 
 _FLOORS = np.minimum(THRESHOLDS, 1 - 1e-10)
@@ -107,6 +108,16 @@ class Pool:
     def weights(self) -> np.ndarray:
         """(P,) group of photos that a resample of many detections draws together."""
         return np.random.default_rng(0).permutation(len(self.images)) % GROUPS
+
+    @cached_property
+    def _drawn(self) -> dict[tuple[int, int], np.ndarray]:
+        return {}
+
+    def resamples(self, seed: int, count: int) -> np.ndarray:
+        """(count, P) how often each photo is drawn, of intervals.draws, shared by all ranges."""
+        if (seed, count) not in self._drawn:
+            self._drawn[seed, count] = draws(len(self.images), seed, count)
+        return self._drawn[seed, count]
 
     def at(self, index: np.ndarray, stack: np.ndarray) -> np.ndarray:
         """(M,) overlaps, ``iou`` or ``rim``, where every detection has the grid chosen for it."""
@@ -201,10 +212,12 @@ class Mixture:
         got[at] = truth
         for step in range(steps):
             right = level > step
-            hit[step, at] = right
-            ignored[step, at] = right & away
+            at, level, away = at[right], level[right], away[right]
+            hit[step, at] = True
+            ignored[step, at[away]] = True
         self._rounds(kept, skip, place, hit, ignored, got)
-        ignored |= ~hit & far[rows]
+        if far.any():
+            ignored |= ~hit & far[rows]
         return rows, hit, ignored, got
 
     def _rounds(
@@ -248,9 +261,11 @@ class Mixture:
         counted = ~pool.crowd & (pool.truth_area >= area[0]) & (pool.truth_area <= area[1])
         truths = np.flatnonzero(counted)
         order = pool.order[rows]
+        counts = ~ignored
+        hit &= counts
         return Scores(
-            hit & ~ignored,
-            ~ignored,
+            hit,
+            counts,
             pool.kind[order],
             pool.photo[order],
             pool.truth_kind[truths],

@@ -53,14 +53,19 @@ class Scores:
         if not objects.any():
             return np.full(len(self.right), np.nan)
         needed = recall_places(objects)
+        every = bool(self.counts.all())
         values = [
-            class_precision(r, c, self.kind, objects, needed)
+            class_precision(r, None if every else c, self.kind, objects, needed)
             for r, c in zip(self.right, self.counts, strict=True)
         ]
         return np.mean(values, axis=1, where=objects > 0)
 
     def interval(
-        self, count: int = 100, seed: int = 0, value: float | None = None
+        self,
+        count: int = 100,
+        seed: int = 0,
+        value: float | None = None,
+        exact: int = EXACT_DETECTIONS,
     ) -> tuple[float, float, float]:
         """AP with its 95 % bootstrap interval over photos; NaN bounds with fewer than two.
 
@@ -68,12 +73,13 @@ class Scores:
             count: resamples.
             seed: of them.
             value: AP where it is known already.
+            exact: most detections, and photos, whose resamples are scored as they are.
         """
         value = float(self.precision().mean()) if value is None else value
         if len(self.pool.images) < 2 or not np.isfinite(value):
             return value, float("nan"), float("nan")
-        if len(self.kind) <= EXACT_DETECTIONS and len(self.pool.images) <= EXACT_DETECTIONS:
-            again = self._resampled(draws(len(self.pool.images), seed, count))
+        if max(len(self.kind), len(self.pool.images)) <= exact:
+            again = self._resampled(self.pool.resamples(seed, count))
         else:
             again = self._stepped(min(count, STEPPED_DRAWS), seed)
             again += value - np.median(again)
@@ -106,7 +112,7 @@ class Scores:
         """
         width = len(self.pool.classes)
         group = self.pool.weights
-        weights = draws(GROUPS, seed, count)
+        weights = draws(GROUPS, seed, count).astype(np.float32)
         truths = group[self.truth_photo] * width + self.truth_kind
         objects = weights @ np.bincount(truths, minlength=GROUPS * width).reshape(GROUPS, width)
         starts = np.searchsorted(self.kind, np.arange(width + 1))
@@ -121,7 +127,10 @@ class Scores:
         there, total = objects > 0, np.zeros(len(weights))
         for right, counts in zip(self.right[STEPPED], self.counts[STEPPED], strict=True):
             good, seen = (
-                (weights @ np.bincount(place[m], minlength=size).reshape(GROUPS, -1))
+                (
+                    weights
+                    @ np.bincount(place[m], minlength=size).astype(np.float32).reshape(GROUPS, -1)
+                )
                 .reshape(len(weights), width, STEPS)
                 .cumsum(axis=2)
                 for m in (right, counts)
@@ -168,7 +177,8 @@ def class_precision(
     if counts is None:
         seen = np.arange(len(right) + 1)
     else:
-        seen = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        seen = np.zeros(len(counts) + 1, np.int32)
+        np.cumsum(counts, out=seen[1:])
     mine = kind[at]
     first = np.searchsorted(mine, np.arange(width + 1))
     good = np.arange(1, len(at) + 1) - first[mine]

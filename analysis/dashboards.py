@@ -16,7 +16,7 @@ from analysis import dashboards_ap, selection
 from analysis import figures as draw
 from analysis import figures_cost as draw_cost
 from analysis.budget import ObjectTable, object_table, pareto, size_rule_grids
-from analysis.dashboards_ap import ap_pareto, ap_table, prepare, scored
+from analysis.dashboards_ap import ap_pareto, ap_table, photos_drawn, prepare, scored
 from analysis.filters import Filters, Multiplier, Queryable, chosen_sql
 from analysis.working import Narrow, Recent
 from analysis.working import run_key as _key
@@ -43,7 +43,7 @@ GROUPS = {
 """Figures that the page shows together; only the group that is seen is drawn."""
 
 _rows, _tables, _paretos = Recent(2), Recent(2), Recent(8)
-__all__ = ["ap_pareto", "ap_table", "prepare", "scored"]
+__all__ = ["ap_pareto", "ap_table", "photos_drawn", "prepare", "scored"]
 
 
 def forget() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -26,13 +27,13 @@ LIVE_DETECTIONS = 60_000
 they need not be, they are prepared as soon as a run is opened."""
 BUDGET = "budget {:.4f} GMAC"
 
-_kinds, _loaded, _narrowed = Recent(8), Recent(1), Recent(1)
-_scores, _rows, _paretos, _points = Recent(3), Recent(16), Recent(4), Recent(8)
+_kinds, _names, _loaded, _narrowed = Recent(8), Recent(8), Recent(1), Recent(1)
+_scores, _rows, _paretos, _points = Recent(4), Recent(16), Recent(4), Recent(8)
 
 
 def forget() -> None:
     """Drop everything kept in memory."""
-    for kept in (_kinds, _loaded, _narrowed, _scores, _rows, _paretos, _points):
+    for kept in (_kinds, _names, _loaded, _narrowed, _scores, _rows, _paretos, _points):
         kept.clear()
 
 
@@ -66,6 +67,8 @@ class _Stored:
     verdicts: errors.Verdicts
     errors: pd.DataFrame
     base: float
+    photos: int
+    all_photos: int
 
     @property
     def n(self) -> int:
@@ -83,7 +86,8 @@ def _data(run: Queryable, filters: Filters) -> budget_detections.Detections:
         return whole
 
     def make() -> budget_detections.Detections:
-        return whole.filtered(filters, budget_detections.class_names(run))
+        names = _names.get(key, lambda: budget_detections.class_names(run))
+        return whole.filtered(filters, names)
 
     return _narrowed.get((*key, *_asked(filters)), make)
 
@@ -146,6 +150,7 @@ def _compared(run: Queryable, filters: Filters, kind: _Kind, limit: int | None) 
             verdicts,
             errors.error_costs(data, verdicts),
             errors.base_ap(verdicts, data),
+            *(len(data.images), len(data.images)),
         )
 
     return _scores.get((*run_key(run), filters.policy, *_asked(filters)), make)
@@ -170,13 +175,21 @@ def ap_table(
     if budget is not None:
         asked.insert(0, (filters.policy, budget))
     for policy, price in asked:
-        score = scored(run, replace(filters, policy=policy), limit, price)
-        if not isinstance(score, str):
-            key = (*run_key(run), price or policy, *_asked(filters))
-            row, (_, low, high) = _rows.get(key, lambda s=score: (s.row, s.interval))
+        key = (*run_key(run), price or policy, *_asked(filters), limit)
+        found = _rows.get(key, partial(_numbers, run, filters, limit, policy, price))
+        if found is not None:
+            row, (_, low, high) = found
             name = policy if price is None else BUDGET.format(price)
             rows.append({"policy": name, **row, "AP_low": low, "AP_high": high})
     return pd.DataFrame(rows, columns=["policy", *metrics.AP_COLUMNS, "AP_low", "AP_high"])
+
+
+def _numbers(
+    run: Queryable, filters: Filters, limit: int | None, policy: str, price: float | None
+) -> tuple[dict[str, float], tuple[float, float, float]] | None:
+    """COCO's numbers and AP's interval; None where there is only a sentence to say."""
+    score = scored(run, replace(filters, policy=policy), limit, price)
+    return None if isinstance(score, str) else (score.row, score.interval)
 
 
 def ap_pareto(run: Queryable, filters: Filters) -> pd.DataFrame | str:
@@ -208,6 +221,7 @@ def figure(
     said = f"policy {policy_words(filters.policy)}"
     what = said if budget is None else BUDGET.format(budget)
     note = f"{what}, detector boxes; only the class and score filters count"
+    note = " · ".join(filter(None, (photos_drawn(score.photos, score.all_photos), note)))
     if name == "ap_by_area":
         return draw_ap.ap_by_area(score.by_area, theme, note)
     return draw_ap.error_costs(score.errors, score.base, score.n, theme, note)
@@ -221,13 +235,17 @@ def _pareto(
         return draw.empty(draw_cost.pareto_title(quality), table, theme)
     data = _data(run, filters).sample()
     note = "IoU 0.50 to 0.95, detector boxes; only the class and score filters count"
-    if len(data.pool.images) < data.photos:
-        note = f"{len(data.pool.images):,} of {data.photos:,} photos, drawn at random · {note}"
+    note = " · ".join(filter(None, (photos_drawn(len(data.pool.images), data.photos), note)))
     here = None
     if budget is not None and len(table):
         key = (*run_key(run), budget, *_asked(filters))
         here = _points.get(key, lambda: budget_ap.at_budget(data, budget))
     return draw_cost.pareto(table, quality, theme, note, here)
+
+
+def photos_drawn(some: int, photos: int) -> str:
+    """What a note says where only some photos were looked at; empty where all were."""
+    return f"{some:,} of {photos:,} photos, drawn at random" if some < photos else ""
 
 
 def behind_error(

@@ -238,7 +238,9 @@ def _tables(run: Queryable, filters: Filters) -> list[str]:
             blocks.append(_policies(costs, _AP_COSTS, "detection"))
         score = dashboards.scored(run, filters, limit=None)
         if not isinstance(score, str):
-            blocks += [_head("Errors and their cost in AP", "h2"), _table(score.errors, _ERRORS)]
+            drawn = dashboards.photos_drawn(score.photos, score.all_photos)
+            head = "Errors and their cost in AP" + (f" ({drawn})" if drawn else "")
+            blocks += [_head(head, "h2"), _table(score.errors, _ERRORS)]
     blocks.append(_head("Classes", "h2"))
     blocks.append(_table(dashboards.table(run, filters, "classes").head(160), _CLASSES))
     return blocks

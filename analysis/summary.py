@@ -8,7 +8,7 @@ import pandas as pd
 from analysis import selection
 from analysis.budget import ObjectTable
 from analysis.compare import compare, verdict
-from analysis.dashboards import narrow, objects, pareto_table, scored
+from analysis.dashboards import narrow, objects, pareto_table, photos_drawn, scored
 from analysis.filters import Filters, Queryable, counts
 from analysis.intervals import bounds, draws
 from dynamask.config import GRIDS
@@ -145,14 +145,16 @@ def _ap(run: Queryable, filters: Filters) -> list[str]:
     ap, low, high = score.interval
     worst = score.errors.sort_values("cost", ascending=False).iloc[0]
     row = score.row
+    some = photos_drawn(score.photos, score.all_photos)
+    drawn = f"Of {some}: " if some else ""
     if not np.isfinite(ap):
         return ["There are detections but no annotated object, so AP is not defined."]
     return [
         f"At detector boxes AP is {ap:.3f} ({low:.3f} to {high:.3f}) and boundary AP "
         f"{row['boundary_AP']:.3f}.",
-        f"The costliest kind of error is {worst['kind']} ({worst['meaning']}): {worst['n']:,} "
-        f"cases, and AP at overlap 0.5 would rise by {worst['cost']:.3f} if they alone were "
-        "repaired.",
+        f"{drawn}The costliest kind of error is {worst['kind']} ({worst['meaning']}): "
+        f"{worst['n']:,} cases, and AP at overlap 0.5 would rise by {worst['cost']:.3f} if "
+        "they alone were repaired.",
     ]
 
 

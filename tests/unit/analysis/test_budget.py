@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from factories import REPOSITORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,6 +92,32 @@ def test_a_larger_budget_never_gives_a_coarser_grid(
     one = table.reselect(table.multiplier(low))
     two = table.reselect(table.multiplier(low + more))
     assert (two >= one).all()
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_price_is_that_of_sorting_all_slopes(ties: bool) -> None:
+    table = invented(3000, 5)
+    if ties:
+        table = replace(table, log_p=np.round(table.log_p))
+    slopes = table.slopes.reshape(-1)
+    order = np.argsort(-slopes)[: np.count_nonzero(slopes > 0)]
+    falling, macs = slopes[order], table.macs
+    total = len(table) * macs[0] + np.cumsum(np.diff(macs)[order % 3])
+    assert table.range_gmac()[1] == pytest.approx(total[-1] / len(table) / 1e9, rel=1e-12)
+    for goal in np.linspace(macs[0], total[-1] / len(table) * 1.01, 50):
+        done = np.searchsorted(total, goal * len(table) * (1 + 1e-12), "right")
+        price = 0.0
+        if done < len(falling):
+            dearer = falling[falling > falling[done]]
+            above = float(dearer[-1]) if len(dearer) else 2 * float(falling[done])
+            price = (above + float(falling[done])) / 2
+        assert table.multiplier(goal / 1e9).price == price
+
+
+def test_dashboards_need_no_torch() -> None:
+    """It takes half a gigabyte that a million objects have better use for."""
+    code = "import sys, analysis.dashboards, analysis.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
 
 
 def test_extremes(table: budget.ObjectTable) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,16 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from run_factory import CLASSES, HEIGHT, WIDTH, at_grid, invent_detections, write_detections
 
-from analysis import budget, budget_ap, dashboards, detections, errors, metrics
+from analysis import (
+    budget,
+    budget_ap,
+    budget_detections,
+    dashboards,
+    dashboards_ap,
+    detections,
+    errors,
+    metrics,
+)
 from analysis.budget_detections import Detections, load
 from analysis.budget_errors import judge
 from analysis.filters import Filters, Folder
@@ -210,6 +220,32 @@ def test_a_sample_is_whole_photos(run: Folder, data: Detections) -> None:
     cells = [c for c in stored.masks if c.image_id in kept]
     expected = metrics.average_precision(metrics.match(cells, some.pool.images)).mean()
     assert budget_ap.Score(some, pick).row["AP"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_curves_of_large_runs_are_of_a_sample_that_they_name(
+    run: Folder, data: Detections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COCO's numbers stay those of all detections; curves and errors say what they are of."""
+    whole = budget_ap.Score(data, data.grids["msm"])
+    monkeypatch.setattr(budget_detections, "CURVES", 50)
+    monkeypatch.setattr(dashboards_ap, "LIVE_DETECTIONS", 50)
+    dashboards.forget()
+    score = dashboards.scored(run, Filters())
+    assert isinstance(score, budget_ap.Score)
+    assert 2 <= score.photos < score.all_photos == len(data.pool.images)
+    assert score.row == pytest.approx(whole.row, abs=1e-12, nan_ok=True)
+    assert score.interval == pytest.approx(whole.interval, abs=1e-12)
+    few = data.sample(50)
+    own = budget_ap.Score(few, few.grids["msm"])
+    np.testing.assert_array_equal(score.by_area["ap"], own.by_area["ap"])
+    pd.testing.assert_frame_equal(score.errors, own.errors)
+    assert score.n == own.n <= len(few.pool)
+    said = f"{score.photos} of {score.all_photos} photos, drawn at random"
+    for name in ("ap_by_area", "error_costs"):
+        figure = dashboards.figures(run, Filters(), names=(name,))[name]
+        assert said in json.dumps(figure)
+    assert said in render(run, None, Filters())
+    dashboards.forget()
 
 
 def test_the_oracle_has_the_best_mean_iou(data: Detections) -> None:

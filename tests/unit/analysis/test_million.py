@@ -43,7 +43,8 @@ def test_a_million_objects(tmp_path: Path) -> None:
 def test_the_benchmark_reports_every_figure() -> None:
     report = json.loads(bench("--objects", "400"))
     assert set(report["bytes"]) == set(report["figure_s"]) == set(FIGURES)
-    occasions = {"first", "filter", "other filter", "score filter", "budget", "budget moved"}
+    occasions = {"first", "filter", "other filter", "score filter", "class filter"}
+    occasions |= {"budget", "budget moved"}
     assert set(report["redraw_s"]) == set(report["group_s"]) == occasions
     for groups in report["group_s"].values():
         assert set(groups) == set(GROUPS)
