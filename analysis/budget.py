@@ -373,20 +373,26 @@ class _Judge:
         return (name, kind, count, mac / count / 1e9, (mac + branch) / count / 1e9, *quality)
 
 
-def size_rule_grids(run: Queryable, filters: Filters, table: ObjectTable) -> np.ndarray | None:
-    """(M,) positions in GRIDS of the size rule on the table's objects.
-
-    From the run's rows of the policy ``size``; None where the run holds none for some object.
-    """
+def size_rule_rows(run: Queryable, filters: Filters) -> tuple[np.ndarray, np.ndarray]:
+    """The run's rows of the policy ``size``: rising annotation ids, int8 positions in GRIDS."""
     found = run.query(
         "SELECT annotation_id, grid FROM objects WHERE policy = 'size' AND boxes = ? "
         "ORDER BY annotation_id",
         [filters.boxes],
     )
     ids = found["annotation_id"].to_numpy(np.int64)
+    return ids, np.searchsorted(GRIDS, found["grid"].to_numpy()).astype(np.int8)
+
+
+def size_rule_grids(rows: tuple[np.ndarray, np.ndarray], table: ObjectTable) -> np.ndarray | None:
+    """(M,) positions in GRIDS of the size rule on the table's objects.
+
+    From :func:`size_rule_rows`; None where the run holds none for some object.
+    """
+    ids, index = rows
     if not len(ids):
         return None
     place = np.minimum(np.searchsorted(ids, table.ids), len(ids) - 1)
     if not np.array_equal(ids[place], table.ids):
         return None
-    return np.searchsorted(GRIDS, found["grid"].to_numpy()[place])
+    return index[place]

@@ -112,27 +112,29 @@ class Detections:
         """
         pool = self.pool
         images = np.ones(len(pool.images), bool) if images is None else images
-        row, column, place = (np.cumsum(m) - 1 for m in (found, truth, images))
+        row, column, place = (np.cumsum(m, dtype=np.int32) - 1 for m in (found, truth, images))
         pairs = np.flatnonzero(found[pool.pair_found] & truth[pool.pair_truth])
         kept: dict[str, Any] = {"images": pool.images[images], "classes": pool.classes}
         kept |= {"pair_found": row[pool.pair_found[pairs]]}
         kept |= {"pair_truth": column[pool.pair_truth[pairs]]}
-        kept |= {"iou": pool.iou[:, pairs], "rim": pool.rim[:, pairs], "fits": pool.fits[pairs]}
-        kept |= {"areas": pool.areas[:, found]}
-        kept |= {"photo": place[pool.photo[found]], "truth_photo": place[pool.truth_photo[truth]]}
+        # rows by number: much faster than a mask where there are several columns
+        rows, lines = np.flatnonzero(found), np.flatnonzero(truth)
+        kept |= {name: np.take(getattr(pool, name), pairs, axis=1) for name in ("iou", "rim")}
+        kept |= {"fits": pool.fits[pairs], "areas": np.take(pool.areas, rows, axis=1)}
+        kept |= {"photo": place[pool.photo[rows]], "truth_photo": place[pool.truth_photo[lines]]}
         for name in ("ids", "kind", "score"):
-            kept[name] = getattr(pool, name)[found]
+            kept[name] = getattr(pool, name)[rows]
         for name in ("truth", "truth_kind", "truth_area", "crowd"):
-            kept[name] = getattr(pool, name)[truth]
+            kept[name] = getattr(pool, name)[lines]
         some = Pool(**kept)
         if len(pool.order) == len(pool):  # nothing beyond COCO's 100: the order stays
             vars(some)["order"] = row[pool.order[found[pool.order]]]
         return replace(
             self,
             pool=some,
-            grids={policy: index[found] for policy, index in self.grids.items()},
-            log_p=self.log_p[found],
-            size_grids=self.size_grids[found],
+            grids={policy: index[rows] for policy, index in self.grids.items()},
+            log_p=np.take(self.log_p, rows, axis=0),
+            size_grids=self.size_grids[rows],
             sizes=self.sizes[images],
         )
 

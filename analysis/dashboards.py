@@ -15,7 +15,7 @@ import pandas as pd
 from analysis import dashboards_ap, selection
 from analysis import figures as draw
 from analysis import figures_cost as draw_cost
-from analysis.budget import ObjectTable, object_table, pareto, size_rule_grids
+from analysis.budget import ObjectTable, object_table, pareto, size_rule_grids, size_rule_rows
 from analysis.dashboards_ap import ap_pareto, ap_table, photos_drawn, prepare, scored
 from analysis.filters import Filters, Multiplier, Queryable, chosen_sql
 from analysis.working import Narrow, Recent
@@ -42,13 +42,13 @@ GROUPS = {
 }
 """Figures that the page shows together; only the group that is seen is drawn."""
 
-_rows, _tables, _paretos = Recent(2), Recent(2), Recent(8)
+_rows, _tables, _paretos, _sizes = Recent(2), Recent(2), Recent(8), Recent(1)
 __all__ = ["ap_pareto", "ap_table", "photos_drawn", "prepare", "scored"]
 
 
 def forget() -> None:
     """Drop everything kept in memory, for example after a run was resumed or deleted."""
-    for kept in (_rows, _tables, _paretos):
+    for kept in (_rows, _tables, _paretos, _sizes):
         kept.clear()
     dashboards_ap.forget()
 
@@ -175,7 +175,9 @@ def pareto_table(run: Queryable, filters: Filters) -> pd.DataFrame:
         table = objects(run, filters)
         if not len(table):
             return pareto(table)
-        return pareto(table, size_rule_grids(run, filters, table))
+        key = (*_key(run), filters.boxes)
+        rows = _sizes.get(key, lambda: size_rule_rows(run, filters))
+        return pareto(table, size_rule_grids(rows, table))
 
     return _paretos.get((*_key(run), filters), make)
 

@@ -151,7 +151,7 @@ def test_pareto_equals_the_rows_of_each_policy(
     run: Folder, folder: Path, table: budget.ObjectTable
 ) -> None:
     rows = pd.concat([pd.read_parquet(p) for p in sorted(folder.glob("part-*.parquet"))])
-    size = budget.size_rule_grids(run, Filters(), table)
+    size = budget.size_rule_grids(budget.size_rule_rows(run, Filters()), table)
     found = budget.pareto(table, size).set_index("name")
     for name in ("fixed:14", "fixed:28", "fixed:56", "fixed:112", "size", "msm", "oracle"):
         mine = rows[rows["policy"] == name]
