@@ -99,6 +99,11 @@ class Pool:
         return rank
 
     @cached_property
+    def ordered(self) -> tuple[np.ndarray, np.ndarray]:
+        """(K,) class and (K,) photo of the detections in ``order``."""
+        return self.kind[self.order], self.photo[self.order]
+
+    @cached_property
     def own(self) -> np.ndarray:
         """(M,) bool: the pair is of one class, and its detection counts."""
         same = self.kind[self.pair_found] == self.truth_kind[self.pair_truth]
@@ -139,7 +144,7 @@ class Mixture:
 
     def __init__(self, pool: Pool, index: np.ndarray, overlap: np.ndarray) -> None:
         self.pool = pool
-        self.area = np.choose(index, pool.areas)[pool.order]
+        self._index = index
         near = np.flatnonzero(pool.own & (overlap >= _FLOORS[0]))
         found, truth = pool.rank[pool.pair_found[near]], pool.pair_truth[near]
         value = overlap[near]
@@ -150,6 +155,11 @@ class Mixture:
         alone = (of_found[found] == 1) & (crowd | (of_truth[truth] == 1))
         self.found, self.truth, self.level = found[alone], truth[alone], level[alone]
         self._rest(found[~alone], truth[~alone], value[~alone], level[~alone])
+
+    @cached_property
+    def area(self) -> np.ndarray:
+        """(K,) mask area in px² at the chosen grid, in ``pool.order``."""
+        return np.choose(self._index, self.pool.areas)[self.pool.order]
 
     def _rest(
         self, found: np.ndarray, truth: np.ndarray, value: np.ndarray, level: np.ndarray
@@ -191,7 +201,10 @@ class Mixture:
         pool = self.pool
         everything = area == EVERYTHING
         skip = pool.crowd | (pool.truth_area < area[0]) | (pool.truth_area > area[1])
-        far = (self.area < area[0]) | (self.area > area[1])
+        if everything:
+            far = np.zeros(len(pool.order), bool)
+        else:
+            far = (self.area < area[0]) | (self.area > area[1])
         counts = ~far
         single = ~skip[self.truth] | ~far[self.found]
         counts[self.found[~skip[self.truth]]] = True
@@ -260,14 +273,14 @@ class Mixture:
         rows, hit, ignored, _ = self.matches(area)
         counted = ~pool.crowd & (pool.truth_area >= area[0]) & (pool.truth_area <= area[1])
         truths = np.flatnonzero(counted)
-        order = pool.order[rows]
-        counts = ~ignored
+        kind, photo = pool.ordered
+        counts = np.logical_not(ignored, out=ignored)  # large: not copied
         hit &= counts
         return Scores(
             hit,
             counts,
-            pool.kind[order],
-            pool.photo[order],
+            kind[rows],
+            photo[rows],
             pool.truth_kind[truths],
             pool.truth_photo[truths],
             pool,
