@@ -10,7 +10,8 @@ import pytest
 from dataset_page import NASTY, PATIENCE_MS, data_set, drawn, group, open_dataset
 from looks import every_look
 from page_helpers import overflow, serious
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
+from run_factory import invent_detections, write_detections
 from serving import serving
 
 from analysis.synthetic import write_run
@@ -25,6 +26,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DYNAMASK_RUNS", str(folder / "runs"))
         write_run(folder / "runs" / "invented", 3000, 400)
+        write_run(folder / "runs" / "crowded", 55_000, 4000)
+        old = write_run(folder / "runs" / "old-form", 400, 40)
+        write_detections(old, *invent_detections(photos=10), policy="msm")
         with serving(folder) as url:
             yield url
 
@@ -81,6 +85,7 @@ def test_from_a_coco_file_to_an_object_in_the_inspector(
     made(page, "done", "#dm-runs-progress")
     expect(details).to_contain_text("20 annotated objects on 10 photos", timeout=30_000)
     page.locator("#dm-runs-show").click()
+    made(page, "done")  # in the panel, too, which had it stopped
     # every plot and the totals are about it
     totals = page.get_by_test_id("totals")
     expect(totals).to_contain_text("20 objects on 10 photos", timeout=PATIENCE_MS)
@@ -151,10 +156,7 @@ def test_a_budget_reselects_every_object(page: Page) -> None:
     totals = page.get_by_test_id("totals")
     expect(totals).to_contain_text("3,000 objects", timeout=PATIENCE_MS)
     page.locator("#dm-budget-on input").check()
-    value = page.locator("#dm-set-budget input[type=number]")
-    expect(value).to_be_enabled()
-    value.fill("0.08")
-    value.press("Tab")
+    set_budget(page, "0.08")
     expect(totals).to_contain_text(re.compile(r"· 0\.0(79\d|800) GMAC"), timeout=PATIENCE_MS)
     drawn(page, "share_by_area")
     group(page, "Against the best grid", "confusion")
@@ -162,6 +164,78 @@ def test_a_budget_reselects_every_object(page: Page) -> None:
     expect(page.get_by_test_id("behind")).to_contain_text("objects", timeout=PATIENCE_MS)
     expect(page.locator("#dm-behind")).to_contain_text("not at hand")
     expect(page.locator("#dm-open-inspect")).to_be_hidden()
+
+
+def test_a_brush_over_hexagons_shows_the_objects_inside_it(
+    page: Page, picture: Callable[..., None]
+) -> None:
+    """Hexagons stand for objects without names: the brush's rectangle is asked for."""
+    open_dataset(page)
+    choose(page, "crowded")
+    totals = page.get_by_test_id("totals")
+    expect(totals).to_contain_text("55,000 objects", timeout=PATIENCE_MS)
+    drawn(page, "map")
+    plot = page.locator("#dm-plot-map")
+    marks = plot.locator(".points path.point")
+    expect(marks).not_to_have_count(0, timeout=PATIENCE_MS)
+    assert 20 < marks.count() < 5000  # not one for each object
+    plot.locator(".nsewdrag").first.scroll_into_view_if_needed()
+    area = plot.locator(".nsewdrag").first.bounding_box()
+    left, right = (area["x"] + share * area["width"] for share in (0.55, 0.7))
+    top, bottom = (area["y"] + share * area["height"] for share in (0.4, 0.6))
+    page.mouse.move(left, top)
+    page.mouse.down()
+    page.mouse.move(right, bottom, steps=6)
+    page.mouse.up()
+    behind = page.get_by_test_id("behind")
+    expect(behind).to_contain_text("objects", timeout=PATIENCE_MS)
+    expect(page.locator("#dm-patches button")).to_have_count(24, timeout=PATIENCE_MS)
+    picture(page, "a brush over hexagons")
+    # each of them lies in the rectangle: by its area, as the facts say it
+    low, high = span(plot, "xaxis", left - area["x"], right - area["x"])
+    said, before = page.get_by_test_id("facts"), ""
+    for k in (0, 11, 23):
+        page.locator("#dm-patches button").nth(k).click()
+        expect(said).to_contain_text("mask area", timeout=PATIENCE_MS)
+        expect(said).not_to_have_text(before)
+        before = said.inner_text()
+        px2 = float(re.search(r"([\d,]+) px²", said.inner_text())[1].replace(",", ""))
+        assert 10**low * 0.99 <= px2 <= 10**high * 1.01
+    # Reset takes it back
+    plot.get_by_role("button", name="Reset").click()
+    expect(page.locator("#dm-patches button")).to_have_count(0, timeout=PATIENCE_MS)
+
+
+def span(plot: Locator, axis: str, start: float, end: float) -> list[float]:
+    """Two places of a plot, in px from its left or top edge, on its axis."""
+    return plot.locator(".pv-plot").evaluate(
+        "(e, [axis, ends]) => ends.map((px) => e._fullLayout[axis].p2l(px))", [axis, [start, end]]
+    )
+
+
+def test_a_run_from_before_overlaps_were_kept_says_what_it_lacks(
+    page: Page, picture: Callable[..., None]
+) -> None:
+    open_dataset(page)
+    choose(page, "old-form")
+    totals = page.get_by_test_id("totals")
+    expect(totals).to_contain_text("400 objects", timeout=PATIENCE_MS)
+    group(page, "Quality against cost", "pareto_iou")
+    for name in ("pareto_ap", "pareto_boundary_ap"):
+        drawn(page, name)
+        expect(page.locator(f"#dm-plot-{name}")).to_contain_text("--detector-grids")
+    picture(page, "old form, cost")
+    group(page, "AP and errors", "ap_by_area")
+    table = page.get_by_test_id("ap-table")
+    expect(table).to_contain_text("switch", timeout=PATIENCE_MS)  # from the masks that it keeps
+    page.locator("#dm-budget-on input").check()
+    expect(table).not_to_contain_text("budget 0", timeout=PATIENCE_MS)
+    for name in ("ap_by_area", "error_costs"):
+        plot = page.locator(f"#dm-plot-{name}")
+        expect(plot).to_contain_text("cannot follow a budget", timeout=PATIENCE_MS)
+    picture(page, "old form, a budget")
+    group(page, "Which grid", "share_by_area")  # what needs no detections follows
+    expect(page.locator("#dm-plot-share_by_area")).to_contain_text("budget")
 
 
 GROUPS = {
@@ -192,10 +266,7 @@ def test_every_group_of_plots_can_be_read_in_every_look(
     expect(page.locator("#dm-filters")).to_contain_text("area from 9216 px²", timeout=PATIENCE_MS)
     every = totals.inner_text()
     page.locator("#dm-budget-on input").check()
-    value = page.locator("#dm-set-budget input[type=number]")
-    expect(value).to_be_enabled()
-    value.fill("0.08")
-    value.press("Tab")
+    set_budget(page, "0.08")
     expect(totals).to_contain_text(re.compile(r"· 0\.0(79\d|800) GMAC"), timeout=PATIENCE_MS)
     assert totals.inner_text().split(" · ")[0] == every.split(" · ")[0]
     serious(page)  # with the filters open
@@ -213,3 +284,25 @@ def test_every_group_of_plots_can_be_read_in_every_look(
     serious(page)
     assert overflow(page) <= 0
     picture(page, "behind a Pareto point")
+    objects_behind_ap(page, picture)
+
+
+def objects_behind_ap(page: Page, picture: Callable[..., None]) -> None:
+    """The ring of the budget and the cheapest point lead to objects of their own."""
+    line = page.get_by_test_id("behind")
+    pareto = page.locator("#dm-plot-pareto_ap")
+    drawn(page, "pareto_ap")
+    for mark in (".points path.point >> nth=-1", ".points path.point >> nth=0"):
+        pareto.locator(mark).scroll_into_view_if_needed()
+        before = page.locator("#dm-patches").inner_text()
+        pareto.locator(mark).click(force=True)
+        expect(page.locator("#dm-patches")).not_to_have_text(before, timeout=PATIENCE_MS)
+        expect(line).to_contain_text("objects")
+    picture(page, "behind AP under a budget")
+
+
+def set_budget(page: Page, gmac: str) -> None:
+    value = page.locator("#dm-set-budget input[type=number]")
+    expect(value).to_be_enabled()
+    value.fill(gmac)
+    value.press("Tab")

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from analysis import dashboards, selection, store
+from analysis.figures_ap import NO_BUDGET
 from analysis.filters import Filters, Folder
 
 RUN = REPOSITORY / "assets" / "runs" / "coco_mini_val"
@@ -50,6 +52,28 @@ def rows() -> pd.DataFrame:
 def coco() -> COCO:
     with contextlib.redirect_stdout(io.StringIO()):
         return COCO(str(SHARED_DATA / "coco_mini" / "instances_val.json"))
+
+
+def test_its_old_form_says_what_it_lacks(tmp_path: Path) -> None:
+    """Runs had no overlaps and areas at all grids once: everything else is drawn of them."""
+    old = tmp_path / "old"
+    shutil.copytree(RUN, old)
+    for table in ("areas", "pairs"):
+        for shard in old.glob(f"{table}-*.parquet"):
+            shard.unlink()
+    run = store.open_run(old)
+    names = set(dashboards.FIGURES) - {"ap_by_area", "error_costs"}
+    for budget in (None, 0.1):
+        drawn = dashboards.figures(run, Filters(), budget, names=tuple(sorted(names)))
+        for name, figure in drawn.items():
+            said = " ".join(a["text"] for a in figure["layout"].get("annotations", []))
+            assert ("--detector-grids" in said) == (name in ("pareto_ap", "pareto_boundary_ap"))
+    for name in ("ap_by_area", "error_costs"):
+        figure = dashboards.figures(run, Filters(), 0.1, names=(name,))[name]
+        said = figure["layout"]["annotations"][0]["text"].replace("<br>", " ")
+        assert said == NO_BUDGET
+    assert dashboards.scored(run, Filters(), budget=0.1) == NO_BUDGET
+    assert not len(dashboards.ap_table(run, Filters(), limit=100, budget=0.1))
 
 
 def test_it_was_made_with_the_bundled_weights() -> None:
