@@ -197,7 +197,7 @@ def test_a_brush_over_hexagons_shows_the_objects_inside_it(
     for k in (0, 11, 23):
         page.locator("#dm-patches button").nth(k).click()
         expect(said).to_contain_text("mask area", timeout=PATIENCE_MS)
-        expect(said).not_to_have_text(before)
+        expect(said).not_to_have_text(before, use_inner_text=True)
         before = said.inner_text()
         px2 = float(re.search(r"([\d,]+) px²", said.inner_text())[1].replace(",", ""))
         assert 10**low * 0.99 <= px2 <= 10**high * 1.01
@@ -296,7 +296,9 @@ def objects_behind_ap(page: Page, picture: Callable[..., None]) -> None:
         pareto.locator(mark).scroll_into_view_if_needed()
         before = page.locator("#dm-patches").inner_text()
         pareto.locator(mark).click(force=True)
-        expect(page.locator("#dm-patches")).not_to_have_text(before, timeout=PATIENCE_MS)
+        expect(page.locator("#dm-patches")).not_to_have_text(
+            before, use_inner_text=True, timeout=PATIENCE_MS
+        )
         expect(line).to_contain_text("objects")
     picture(page, "behind AP under a budget")
 
