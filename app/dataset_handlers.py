@@ -26,7 +26,7 @@ from app.dataset_job import Board
 from app.dataset_keep import Keeper
 from app.dataset_runs import Shelf, Shelved
 from app.guard import sentences, streaming
-from app.inspect_parts import Sequence
+from app.ordering import Latest, Sequence, newest_only
 from app.session import Session
 from dynamask.errors import InputError
 
@@ -58,6 +58,7 @@ class DatasetHandlers(Behind):
         self.session, self.shelf, self.board = session, shelf, board
         self.keeper = keeper or Keeper(shelf, board)
         self.sequence = Sequence()
+        self.seen_group, self.seen_run = Latest(), Latest()
 
     # -- choosing a run --------------------------------------------------------------------
 
@@ -78,6 +79,7 @@ class DatasetHandlers(Behind):
             yield from self.opening(visitor, group, key)
 
     @streaming
+    @newest_only("run", "filters")
     def on_open(self, visitor: Any, group: Any, key: Any) -> Iterator[Answer]:
         """Another run was chosen: set the filter bar for it and draw."""
         yield from self.opening(visitor, group, key)
@@ -109,6 +111,7 @@ class DatasetHandlers(Behind):
             return
         info = self.shelf.find(key, visitor)
         state = {**new_state(), "run": info.key}
+        self.seen_run.put(info.key)
         run = self.shelf.open(info)
         have = views.present(run)
         if not have:
@@ -161,8 +164,11 @@ class DatasetHandlers(Behind):
     # -- drawing ---------------------------------------------------------------------------
 
     @streaming
+    @newest_only("filters")
     def on_boxes(self, visitor: Any, state: State, group: Any, *controls: Any) -> Iterator[Answer]:
         """Other boxes have other policies: offer those, then draw."""
+        if self._left(state):
+            return
         info = self.shelf.find(state["run"], visitor)
         run = self.shelf.open(info)
         have = views.present(run)
@@ -183,15 +189,21 @@ class DatasetHandlers(Behind):
         yield from self._drawing(info, group, controls)
 
     @streaming
+    @newest_only("filters")
     def on_change(self, visitor: Any, state: State, group: Any, *controls: Any) -> Iterator[Answer]:
         """A filter or the budget moved: draw the group that is seen, forget the others."""
+        if self._left(state):
+            return
         info = self.shelf.find(state["run"], visitor)
         yield {self.budget: gr.update(interactive=controls[N_FILTERS] is True), **self._idle()}
         yield from self._drawing(info, group, controls)
 
     @streaming
+    @newest_only("filters")
     def on_clear(self, visitor: Any, state: State, group: Any, *controls: Any) -> Iterator[Answer]:
         """Let everything through again; policy, boxes and budget stay."""
+        if self._left(state):
+            return
         boxes, policy = controls[:2]
         cleared = {**FIRST, "boxes": boxes, "policy": policy}
         names = list(FIRST)[2:]
@@ -206,6 +218,7 @@ class DatasetHandlers(Behind):
         self, group: str, visitor: Any, state: State, _: Any, drawn: str, *controls: Any
     ) -> Iterator[Answer]:
         """Another group of plots is seen: draw it unless it is up to date."""
+        self.seen_group.put(group)
         yield {self.group: group}
         if state["run"] is None:
             return
@@ -213,8 +226,13 @@ class DatasetHandlers(Behind):
         if drawn != self._stamp(info, controls):
             yield from self._drawing(info, group, controls)
 
+    def _left(self, state: State) -> bool:
+        """Whether the page is about to show another run than the one it asks about."""
+        return self.seen_run.get(state["run"]) != state["run"]
+
     def _drawing(self, info: Shelved, group: Any, controls: Any) -> Iterator[Answer]:
         """Totals at once, then figure by figure, so that large runs answer early."""
+        group = self.seen_group.get(group)  # it may have been chosen a moment ago
         group = group if group in views.GROUPS else next(iter(views.GROUPS))
         number = self.sequence.next()
         filters, budget = self._asked(controls)

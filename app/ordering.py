@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from functools import wraps
 from typing import Any
 
@@ -19,6 +20,7 @@ from gradio.context import LocalContext
 from app import settings
 
 Handler = Callable[..., tuple[Any, ...]]
+Stream = Callable[..., Generator[Any, None, None]]
 
 
 class Sequence:
@@ -50,6 +52,28 @@ class Sequence:
             return True
 
 
+class Latest:
+    """The newest value of something for each page, known before the answer has reached it."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def put(self, value: Any) -> None:
+        """Remember a value for the page that asks."""
+        if page := page_of_request():
+            with self._lock:
+                self._values[page] = value
+                self._values.move_to_end(page)
+                while len(self._values) > settings.STATE_SESSIONS:
+                    self._values.popitem(last=False)
+
+    def get(self, default: Any) -> Any:
+        """Value of the page that asks, or what the page itself says."""
+        with self._lock:
+            return self._values.get(page_of_request(), default)
+
+
 def page_of_request() -> str:
     """Name of the page that asked; "" outside of a request."""
     request = LocalContext.request.get(None)
@@ -71,6 +95,35 @@ def in_order(lane: str) -> Callable[[Handler], Handler]:
             if self.sequence.give(f"{page_of_request()} {lane}", number):
                 return answer
             return (gr.skip(),) * len(answer)
+
+        return wrapped
+
+    return decorate
+
+
+def newest_only(lane: str, *others: str) -> Callable[[Stream], Callable[..., Iterator[Any]]]:
+    """As :func:`in_order`, for a listener that yields: it ends where a later one began.
+
+    Two clicks in quick succession run side by side, since the page does not yet know of the first
+    one's job as it sends the second; whichever ended last would stay on the page.
+
+    Args:
+        lane: listeners of one lane overtake each other only.
+        others: lanes that it overtakes too, without being overtaken by them.
+    """
+
+    def decorate(handler: Stream) -> Callable[..., Iterator[Any]]:
+        @wraps(handler)
+        def wrapped(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+            page, number = page_of_request(), self.sequence.next()
+            for overtaken in (lane, *others):
+                self.sequence.give(f"{page} {overtaken}", number)
+            with closing(handler(self, *args, **kwargs)) as answers:
+                for answer in answers:
+                    if not self.sequence.give(f"{page} {lane}", number):
+                        yield gr.skip()
+                        return
+                    yield answer
 
         return wrapped
 
