@@ -40,6 +40,7 @@ STYLES = (
     *(CSS_FILE, CSS_FILE.with_name("batch.css"), CSS_FILE.with_name("dataset.css")),
     *(view.CSS_FILE for view in (mask_viewer, plotly_view, inside_view, compare_viewer)),
 )
+WATCH = CSS_FILE.with_name("stream_watch.js").read_text(encoding="utf-8")
 HEADER = f"<h1>{escape(text.TITLE)}</h1><p>{escape(text.TAGLINE)}</p>"
 
 
@@ -67,6 +68,8 @@ def build_app(
         fill_width=True,
     ) as demo:
         gr.HTML(HEADER, elem_id="dm-header")
+        nudge = gr.Button(visible="hidden", elem_id="dm-nudge")  # pressed by stream_watch.js
+        nudge.click(lambda: None, api_visibility="private", show_progress="hidden")
         with gr.Tabs(elem_id="dm-tabs") as tabs:
             with gr.Tab(text.TAB_INSPECT, id="inspect"):
                 inspector = InspectTab(session)
@@ -111,6 +114,7 @@ def launch_settings(
         "server_port": port,
         "theme": make_theme(),
         "css": "\n".join(path.read_text(encoding="utf-8") for path in STYLES),
+        "head": f"<script>{WATCH}</script>",
         "max_file_size": settings.MAX_FILE_SIZE,
         "allowed_paths": [],
         "blocked_paths": [str(settings.ROOT)],
