@@ -79,7 +79,7 @@ class DatasetHandlers(Behind):
             yield from self.opening(visitor, group, key)
 
     @streaming
-    @newest_only("run", "filters")
+    @newest_only("run", overtakes=("filters",))
     def on_open(self, visitor: Any, group: Any, key: Any) -> Iterator[Answer]:
         """Another run was chosen: set the filter bar for it and draw."""
         yield from self.opening(visitor, group, key)
@@ -214,6 +214,7 @@ class DatasetHandlers(Behind):
         yield from self._drawing(info, group, controls)
 
     @streaming
+    @newest_only("group", heeds=("filters",))
     def on_group(
         self, group: str, visitor: Any, state: State, _: Any, drawn: str, *controls: Any
     ) -> Iterator[Answer]:
@@ -237,14 +238,17 @@ class DatasetHandlers(Behind):
         number = self.sequence.next()
         filters, budget = self._asked(controls)
         run = self.shelf.open(info)
-        yield {
+        # what comes while a component is being mounted is lost: all is said again at the end
+        answer: Answer = {
             self.totals: views.totals_html(run, filters, budget),
             self.bar: gr.update(label=words.FILTERS_NOW.format(filters=filters.words())),
         }
+        yield dict(answer)
         for name in views.GROUPS[group]:
             figure = views.draw(run, filters, budget, (name,))[name]
             yield {self.plots[name]: {"figure": figure, "seq": number}}
-        answer: Answer = {self.drawn[group]: self._stamp(info, controls)}
+            answer[self.plots[name]] = {"figure": figure, "seq": number, "again": True}
+        answer[self.drawn[group]] = self._stamp(info, controls)
         if group == "cost":
             answer[self.policy_table] = views.policy_table(run, filters)
         if group == "ap":

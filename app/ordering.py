@@ -51,6 +51,11 @@ class Sequence:
                 self._given.popitem(last=False)
             return True
 
+    def overtaken(self, page: str, number: int) -> bool:
+        """Whether a page has a newer answer than this, or will have."""
+        with self._lock:
+            return number < self._given.get(page, 0)
+
 
 class Latest:
     """The newest value of something for each page, known before the answer has reached it."""
@@ -101,7 +106,9 @@ def in_order(lane: str) -> Callable[[Handler], Handler]:
     return decorate
 
 
-def newest_only(lane: str, *others: str) -> Callable[[Stream], Callable[..., Iterator[Any]]]:
+def newest_only(
+    lane: str, *, overtakes: tuple[str, ...] = (), heeds: tuple[str, ...] = ()
+) -> Callable[[Stream], Callable[..., Iterator[Any]]]:
     """As :func:`in_order`, for a listener that yields: it ends where a later one began.
 
     Two clicks in quick succession run side by side, since the page does not yet know of the first
@@ -109,18 +116,19 @@ def newest_only(lane: str, *others: str) -> Callable[[Stream], Callable[..., Ite
 
     Args:
         lane: listeners of one lane overtake each other only.
-        others: lanes that it overtakes too, without being overtaken by them.
+        overtakes: further lanes that it ends, without being ended by them.
+        heeds: further lanes that end it, without being ended by it.
     """
 
     def decorate(handler: Stream) -> Callable[..., Iterator[Any]]:
         @wraps(handler)
         def wrapped(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
             page, number = page_of_request(), self.sequence.next()
-            for overtaken in (lane, *others):
-                self.sequence.give(f"{page} {overtaken}", number)
+            for ended in (lane, *overtakes):
+                self.sequence.give(f"{page} {ended}", number)
             with closing(handler(self, *args, **kwargs)) as answers:
                 for answer in answers:
-                    if not self.sequence.give(f"{page} {lane}", number):
+                    if any(self.sequence.overtaken(f"{page} {n}", number) for n in (lane, *heeds)):
                         yield gr.skip()
                         return
                     yield answer

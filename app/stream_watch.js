@@ -31,22 +31,40 @@
     }
   };
 
-  const listen = async (body) => {
+  // reads along, each part before the client has it: the client may end the stream at any message
+  const listen = (body) => {
+    const reader = body.getReader(), decoder = new TextDecoder();
+    let rest = '', ended = false;
     open += 1;
-    let rest = '';
-    try {
-      const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-      for (let part = await reader.read(); !part.done; part = await reader.read()) {
-        const lines = (rest + part.value).split('\n');
-        rest = lines.pop();
-        lines.forEach(heard);
-      }
-    } catch {
-      // the client ended it
-    } finally {
+    const end = () => {
+      if (ended) return;
+      ended = true;
       open -= 1;
       check();
-    }
+    };
+    return new ReadableStream({
+      async pull(theirs) {
+        try {
+          const { done, value } = await reader.read();
+          if (done) {
+            end();
+            theirs.close();
+            return;
+          }
+          const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
+          rest = lines.pop();
+          lines.forEach(heard);
+          theirs.enqueue(value);
+        } catch (error) {
+          end();
+          theirs.error(error);
+        }
+      },
+      cancel(reason) {
+        end();
+        return reader.cancel(reason);
+      },
+    });
   };
 
   const plain = window.fetch;
@@ -59,9 +77,8 @@
         if (!open) check();
       }).catch(() => {});
     } else if (answer.url.includes('/queue/data') && answer.body) {
-      const [theirs, ours] = answer.body.tee();
-      listen(ours);
-      return new Response(theirs, { status: answer.status, headers: answer.headers });
+      const { status, headers } = answer;
+      return new Response(listen(answer.body), { status, headers });
     }
     return answer;
   };

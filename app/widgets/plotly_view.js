@@ -50,7 +50,7 @@ function idsOf(trace) {
 function update() {
   const value = props.value;
   if (value && value.seq) {
-    if (value.seq < latest) return;
+    if (value.seq < latest || (value.again && value.seq === latest)) return;
     latest = value.seq;
   }
   root.dataset.ready = 'false';

@@ -47,8 +47,9 @@ with no_stub_files():
         """Shows a Plotly figure.
 
         Its value is None (an empty plot), a figure ``{"data": [...], "layout": {...}}``, or
-        ``{"figure": figure, "seq": int, "selected": [ids], "alt": text, "title": text}``, all but
-        the first optional. Numpy arrays may be among the data.
+        ``{"figure": figure, "seq": int, "again": bool, "selected": [ids], "alt": text,
+        "title": text}``, all but the first optional. Numpy arrays may be among the data. What is
+        said ``again`` is drawn only where the figure of that ``seq`` has not come.
 
         Args:
             value: the first figure.
@@ -128,6 +129,7 @@ def plot_value(value: Any) -> dict[str, Any] | None:
             {"data": plain(list(figure["data"])), "layout": plain(figure.get("layout") or {})}
         ),
         "seq": int(value.get("seq") or 0),
+        "again": bool(value.get("again")),
         "selected": None if selected is None else [int(i) for i in selected],
         "alt": str(value.get("alt") or ""),
         "title": str(value.get("title") or ""),

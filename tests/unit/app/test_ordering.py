@@ -34,8 +34,12 @@ class Listeners:
         finally:
             self.ended.append(name)
 
-    @newest_only("run", "filters")
+    @newest_only("run", overtakes=("filters",))
     def choose(self, name: str) -> Iterator[str]:
+        yield from (f"{name}{k}" for k in range(3))
+
+    @newest_only("group", heeds=("filters",))
+    def group(self, name: str) -> Iterator[str]:
         yield from (f"{name}{k}" for k in range(3))
 
 
@@ -79,6 +83,16 @@ def test_a_run_overtakes_filters_and_not_the_reverse(asks: Any) -> None:
     assert list(change) == [SKIP]
     assert list(listeners.change("later")) == ["later0", "later1", "later2"]
     assert list(choose) == ["run1", "run2"]
+
+
+def test_filters_end_a_group_and_not_the_reverse(asks: Any) -> None:
+    asks("mine")
+    listeners = Listeners()
+    group, change = listeners.group("group"), listeners.change("filter")
+    assert (next(group), next(change)) == ("group0", "filter0")
+    assert list(group) == [SKIP]
+    assert list(listeners.group("later")) == ["later0", "later1", "later2"]
+    assert list(change) == ["filter1", "filter2"]
 
 
 def test_the_latest_value_of_a_page(asks: Any) -> None:

@@ -22,7 +22,7 @@ def test_a_bare_figure_and_a_full_value_are_the_same() -> None:
     bare, full = plot_value(figure), plot_value({"figure": figure})
     assert bare == full
     assert json.loads(json.dumps(bare))["figure"]["data"][0] == {"x": [1.0, 2.0], "y": [3, 4]}
-    assert bare["seq"] == 0 and bare["selected"] is None
+    assert bare["seq"] == 0 and bare["selected"] is None and not bare["again"]
     told = plot_value({"figure": figure, "seq": 5, "selected": np.int64(3), "alt": "a", "title": 7})
     assert (told["seq"], told["selected"], told["alt"], told["title"]) == (5, [3], "a", "7")
     assert plot_value(None) is None
