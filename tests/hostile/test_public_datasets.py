@@ -178,7 +178,7 @@ def test_a_visitors_sixth_run_is_refused(server: str, runs: Path) -> None:
 
 def test_the_servers_end_in_the_middle_of_a_run(server: str, runs: Path, tmp_path: Path) -> None:
     """SIGTERM; on another server the visitor resumes, and nothing differs."""
-    files = data_set(3)
+    files = data_set(8)  # more than a server does while it ends
     with serving(tmp_path, "--public") as url:
         me = Visitor(url, MINE)
         me.beginning(*(me.upload(f) for f in files), "cut")
@@ -187,7 +187,7 @@ def test_the_servers_end_in_the_middle_of_a_run(server: str, runs: Path, tmp_pat
             assert time.monotonic() < end
             time.sleep(0.02)
     info = store.run_info(runs / "cut")
-    assert info.state == "stopped" and 0 < len(list((runs / "cut" / "journal").iterdir())) < 3
+    assert info.state == "stopped" and 0 < len(list((runs / "cut" / "journal").iterdir())) < 8
     me = Visitor(server, MINE)
     assert "cut" in me.press("dm-runs-refresh", MINE, None)
     said = me.press("dm-runs-resume", MINE, "own/cut")
