@@ -14,9 +14,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 from gradio.data_classes import FileData
 
+from app.widgets.show_only import ShowOnly
 from app.widgets.stubless import no_stub_files
 
 _HERE = Path(__file__).resolve().parent
@@ -29,7 +29,7 @@ def _read(name: str) -> str:
 
 with no_stub_files():
 
-    class CompareViewer(gr.HTML):
+    class CompareViewer(ShowOnly):
         """Shows what :func:`app.compare_view.viewer_value` returns.
 
         Its value is that dict with one more key, ``photo``: the path of a JPEG in Gradio's cache.
@@ -44,14 +44,6 @@ with no_stub_files():
                 apply_default_css=False,
                 **kwargs,
             )
-
-        def get_block_name(self) -> str:
-            """The front end's name of the component."""
-            return "html"
-
-        def preprocess(self, payload: Any) -> None:
-            """Nothing that a browser sends back as the comparison is used."""
-            del payload
 
         def postprocess(self, value: dict[str, Any] | None) -> dict[str, Any] | None:
             """Turn the photo's path into something that the front end can fetch."""

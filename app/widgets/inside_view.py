@@ -12,9 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 from app import text_plots as words
+from app.widgets.show_only import ShowOnly
 from app.widgets.stubless import no_stub_files
 
 _HERE = Path(__file__).resolve().parent
@@ -22,7 +21,7 @@ CSS_FILE = _HERE / "inside_view.css"
 
 with no_stub_files():
 
-    class InsideView(gr.HTML):
+    class InsideView(ShowOnly):
         """Shows what :func:`app.inside_pictures.inside_value` returns, ``id`` and ``seq``.
 
         Instead of pictures the value may have a sentence, ``problem``.
@@ -38,14 +37,6 @@ with no_stub_files():
                 busy=words.INSIDE_BUSY,
                 **kwargs,
             )
-
-        def get_block_name(self) -> str:
-            """The front end's name of the component."""
-            return "html"
-
-        def preprocess(self, payload: Any) -> None:
-            """Nothing that a browser sends back as the value is used."""
-            del payload
 
         def postprocess(self, value: dict[str, Any] | None) -> dict[str, Any] | None:
             """The value as it is: texts and ``data:`` URLs."""

@@ -21,9 +21,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 from gradio.data_classes import FileData
 
+from app.widgets.show_only import ShowOnly
 from app.widgets.stubless import no_stub_files
 
 _HERE = Path(__file__).resolve().parent
@@ -44,7 +44,7 @@ def _read(name: str) -> str:
 
 with no_stub_files():
 
-    class MaskViewer(gr.HTML):
+    class MaskViewer(ShowOnly):
         """Shows what :func:`app.picture.viewer_value` returns.
 
         Its value is that dict with one more key, ``photo``: the path of a JPEG in Gradio's cache.
@@ -60,14 +60,6 @@ with no_stub_files():
                 apply_default_css=False,
                 **kwargs,
             )
-
-        def get_block_name(self) -> str:
-            """The front end's name of the component."""
-            return "html"
-
-        def preprocess(self, payload: Any) -> None:
-            """Nothing that a browser sends back as the picture is used."""
-            del payload
 
         def postprocess(self, value: dict[str, Any] | None) -> dict[str, Any] | None:
             """What the front end can fetch, and the rest as one string of JSON.

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-import gradio as gr
-
 from app import text
 from app.picture import data_url
+from app.widgets.show_only import ShowOnly
 from app.widgets.stubless import no_stub_files
 from dynamask.errors import InputError
 
@@ -29,19 +28,11 @@ element.addEventListener('click', (event) => {
 
 with no_stub_files():
 
-    class PatchGrid(gr.HTML):
+    class PatchGrid(ShowOnly):
         """Shows what :func:`grid_html` returns."""
 
         def __init__(self, value: str = "", **kwargs: Any) -> None:
             super().__init__(value, js_on_load=_SCRIPT, apply_default_css=False, **kwargs)
-
-        def get_block_name(self) -> str:
-            """The front end's name of the component."""
-            return "html"
-
-        def preprocess(self, payload: Any) -> None:
-            """Nothing that a browser sends back as the pictures is used."""
-            del payload
 
 
 def grid_html(label: str, patches: Sequence[tuple[bytes, str]]) -> str:

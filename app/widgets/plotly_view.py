@@ -22,13 +22,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import numpy as np
 
 from analysis.figure_text import neutral
 from analysis.figures import THEMES, plain
 from app import text_plots as words
 from app.plotly_js import SCRIPT
+from app.widgets.show_only import ShowOnly
 from app.widgets.stubless import no_stub_files
 
 _HERE = Path(__file__).resolve().parent
@@ -43,7 +43,7 @@ def _read(name: str) -> str:
 
 with no_stub_files():
 
-    class PlotlyView(gr.HTML):
+    class PlotlyView(ShowOnly):
         """Shows a Plotly figure.
 
         Its value is None (an empty plot), a figure ``{"data": [...], "layout": {...}}``, or
@@ -86,14 +86,6 @@ with no_stub_files():
                 linked=link,
                 **kwargs,
             )
-
-        def get_block_name(self) -> str:
-            """The front end's name of the component."""
-            return "html"
-
-        def preprocess(self, payload: Any) -> None:
-            """Nothing that a browser sends back as the figure is used."""
-            del payload
 
         def postprocess(self, value: Any) -> dict[str, Any] | None:
             """A figure as the front end takes it: in plain JSON, without foreign markup."""

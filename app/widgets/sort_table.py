@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-import gradio as gr
-
+from app.widgets.show_only import ShowOnly
 from app.widgets.stubless import no_stub_files
 
 _SCRIPT = """
@@ -35,19 +34,11 @@ element.addEventListener('click', (event) => {
 
 with no_stub_files():
 
-    class SortTable(gr.HTML):
+    class SortTable(ShowOnly):
         """Shows what :func:`sort_table_html` returns."""
 
         def __init__(self, value: str = "", **kwargs: Any) -> None:
             super().__init__(value, js_on_load=_SCRIPT, apply_default_css=False, **kwargs)
-
-        def get_block_name(self) -> str:
-            """The front end's name of the component."""
-            return "html"
-
-        def preprocess(self, payload: Any) -> None:
-            """Nothing that a browser sends back as the table is used."""
-            del payload
 
 
 def sort_table_html(
