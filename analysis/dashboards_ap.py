@@ -133,7 +133,8 @@ def scored(
             score.prepare()
         return score
 
-    return _scores.get((*run_key(run), budget or policy, *_asked(filters)), make)
+    choice = policy if budget is None else budget
+    return _scores.get((*run_key(run), choice, *_asked(filters)), make)
 
 
 def _compared(run: Queryable, filters: Filters, kind: _Kind, limit: int | None) -> Score | str:
@@ -175,7 +176,7 @@ def ap_table(
     if budget is not None:
         asked.insert(0, (filters.policy, budget))
     for policy, price in asked:
-        key = (*run_key(run), price or policy, *_asked(filters), limit)
+        key = (*run_key(run), policy if price is None else price, *_asked(filters), limit)
         found = _rows.get(key, partial(_numbers, run, filters, limit, policy, price))
         if found is not None:
             row, (_, low, high) = found

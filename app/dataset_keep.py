@@ -1,7 +1,8 @@
 """How long visitors' runs and photos stay on a public server, and how much they may take.
 
-What has an owner is kept until nobody has looked at it for some hours, and never removed while it
-is being written to. Runs of the operator have no owner and stay. Knows nothing of Gradio.
+What a visitor made is kept until nobody has looked at it for some hours, and never removed while it
+is being written to. Runs of the operator have no owner and stay, and a server that is not public
+removes nothing by itself. Knows nothing of Gradio.
 """
 
 from __future__ import annotations
@@ -72,9 +73,9 @@ class Keeper:
         Raises:
             InputError: no further run fits.
         """
-        self.sweep()
         if not self._shelf.public:
             return None
+        self.sweep()
         kept = [k for k in self._shelf.kept() if k.owned]
         mine = [k for k in kept if self._shelf.is_owner(k.name, owner)]
         limits = self.limits
@@ -91,11 +92,12 @@ class Keeper:
 
     def sweep(self) -> list[str]:
         """Remove what nobody has looked at for long enough; the names of it."""
+        if not self._shelf.public:
+            return []
         gone = []
         for kept in self._shelf.kept():
             old = self._clock() - kept.used > self.limits.hours * 3600
-            expires = kept.orphan or (self._shelf.public and kept.owned)
-            if not old or not expires or self._board.is_making(kept.name):
+            if not old or not (kept.orphan or kept.owned) or self._board.is_making(kept.name):
                 continue
             try:
                 self._shelf.remove(kept.name, run=not kept.orphan)

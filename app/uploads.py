@@ -70,25 +70,8 @@ def in_frame(path: Path, size: tuple[int, int], cache: str) -> Path:
     pixels = read_rgb(path)
     if pixels.shape[:2] != size:  # then the boxes are meant for the upright photo
         return path
-    data = path.read_bytes()
-    stored = _without_exif(data) if data.startswith(b"\xff\xd8") else None
-    if stored is None:
-        stored = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    stored = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()  # what the run has read
     return Path(save_bytes_to_cache(stored, "stored", cache))
-
-
-def _without_exif(jpeg: bytes) -> bytes | None:
-    """A JPEG without APP1 segments (EXIF and XMP), the picture untouched; None if damaged."""
-    kept, place = [jpeg[:2]], 2
-    while jpeg[place : place + 1] == b"\xff" and place + 4 <= len(jpeg):
-        kind = jpeg[place + 1]
-        if kind == 0xDA:  # from here on the picture itself
-            return b"".join([*kept, jpeg[place:]])
-        end = place + 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")
-        if kind != 0xE1:
-            kept.append(jpeg[place:end])
-        place = end
-    return None
 
 
 def _check_disk(path: Path, min_free_bytes: int) -> None:

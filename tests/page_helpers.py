@@ -141,6 +141,15 @@ def load_coco(page: Page, button: str, path: Path) -> None:
     chooser.value.set_files(path)
 
 
+def drawn_row(page: Page, before: int) -> Locator:
+    """The row of a box that was just drawn on a photo with so many objects; it is selected."""
+    expect(viewer(page)).to_have_attribute("data-objects", str(before + 1))
+    row = page.get_by_test_id("row").last
+    expect(row).to_contain_text("drawn box")
+    expect(row).to_have_attribute("aria-selected", "true")
+    return row
+
+
 def overflow(page: Page) -> int:
     return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 

@@ -22,6 +22,7 @@ from page_helpers import (
     count,
     drag,
     draw,
+    drawn_row,
     every_object,
     grids,
     load_coco,
@@ -233,10 +234,7 @@ def test_boxes_can_be_drawn_moved_labelled_and_removed(
     analyse(page, astronaut)
     before = count(page)
     draw(page, (0.3, 0.1), (0.6, 0.4))
-    expect(viewer(page)).to_have_attribute("data-objects", str(before + 1))
-    row = page.get_by_test_id("row").last
-    expect(row).to_contain_text("drawn box")
-    expect(row).to_have_attribute("aria-selected", "true")
+    row = drawn_row(page, before)
     expect(card(page)).to_contain_text("class of a drawn box is not known")
     near(box_of(page), [154, 51, 307, 205])
     fits(page, row.get_by_role("button", name="Remove this drawn box"))

@@ -108,13 +108,22 @@ def test_a_later_run_of_the_operator_is_not_the_visitors(server: Server, tmp_pat
 
 
 def test_photos_stay_for_a_run_that_was_renamed(tmp_path: Path) -> None:
+    for public in (True, False):
+        server = Server(tmp_path / str(public), public=public)
+        photos = server.shelf.home("mine") / "photos"
+        shutil.rmtree(server.make("mine", MINE if public else ""))
+        path = of_the_operator(server.shelf.folder / "renamed", photos)
+        server.clock.now += 1000 * HOUR
+        assert server.keeper.sweep() == [] and (photos / "a.jpg").is_file()
+    assert server.shelf.photos(Shelved("own/renamed", store.run_info(path))) == photos
+
+
+def test_photos_stay_at_home_where_their_run_was_moved_away(tmp_path: Path) -> None:
     server = Server(tmp_path, public=False)
-    photos = server.shelf.home("mine") / "photos"
-    shutil.rmtree(server.make("mine", ""))
-    of_the_operator(server.shelf.folder / "renamed", photos)
+    server.make("mine", "").rename(tmp_path / "archive")
     server.clock.now += 1000 * HOUR
-    assert server.keeper.sweep() == [] and (photos / "a.jpg").is_file()
-    assert server.shelf.photos(server.shelf.find("own/renamed")) == photos
+    assert server.keeper.sweep() == []
+    assert (server.shelf.home("mine") / "photos" / "a.jpg").is_file()
 
 
 def test_a_run_of_the_command_line_has_its_photos_where_they_are(tmp_path: Path) -> None:
@@ -146,17 +155,14 @@ def test_nothing_goes_while_it_is_made(server: Server) -> None:
     assert server.keeper.sweep() == ["mine"]
 
 
-def test_photos_of_a_run_that_never_began_go_too(tmp_path: Path) -> None:
-    for public in (True, False):
-        server = Server(tmp_path / str(public), public=public)
-        _, home = server.shelf.new("cut", "a.json")
-        (home / "photos").mkdir()
-        server.make("whole", MINE if public else "")
-        server.clock.now += 23 * HOUR
-        assert server.keeper.sweep() == []
-        server.clock.now += 2 * HOUR
-        assert "cut" in server.keeper.sweep()
-        assert (server.shelf.folder / "whole").is_dir() is not public
+def test_photos_of_a_run_that_never_began_go_too(server: Server) -> None:
+    _, home = server.shelf.new("cut", "a.json")
+    (home / "photos").mkdir()
+    server.make("whole", MINE)
+    server.clock.now += 23 * HOUR
+    assert server.keeper.sweep() == []
+    server.clock.now += 2 * HOUR
+    assert set(server.keeper.sweep()) == {"cut", "whole"}
 
 
 def test_a_visitor_has_so_many_runs(server: Server) -> None:
