@@ -9,6 +9,7 @@ table ``problems``. Nothing reaches pycocotools unchecked: it crashes the proces
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -85,7 +86,7 @@ def read_dataset(
             images or annotations, no usable image.
     """
     path = Path(path)
-    if path.is_file() and path.stat().st_size > max_bytes:
+    if os.path.isfile(path) and path.stat().st_size > max_bytes:
         raise DataError(
             f"Expected an annotation file of at most {max_bytes / 1e6:.0f} MB, got "
             f"{path.stat().st_size / 1e6:.0f} MB in {path.name}; split it into parts."

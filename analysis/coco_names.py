@@ -175,7 +175,4 @@ def _usable(name: str) -> str | None:
 
 
 def _is_file(folder: Path, name: str) -> bool:
-    try:
-        return (folder / name).is_file()
-    except (OSError, ValueError):
-        return False
+    return os.path.isfile(folder / name)  # False, too, for what is no name at all

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import math
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,7 +115,7 @@ def check_options(config: RunConfig, processes: int | None) -> None:
             )
     if not config.policies:
         raise PolicyError("Expected at least one policy, got none; name one, for example msm.")
-    if not Path(config.images).is_dir():
+    if not os.path.isdir(config.images):
         raise DataError(
             f"Expected a folder of photos, found none at {config.images}; check the path."
         )
@@ -154,9 +154,8 @@ def check_place(path: Path, resume: bool) -> None:
 def check_photos(folder: Path, items: Sequence[Item]) -> None:
     """A wrong folder is said at once; a photo that is missing is a row of the report."""
     for item in items:
-        with contextlib.suppress(OSError, ValueError):
-            if (folder / item.image.file_name).is_file():
-                return
+        if os.path.isfile(folder / item.image.file_name):
+            return
     raise DataError(
         f"Expected the photos of the annotation file in {folder}, found none of {len(items)}, "
         f"for example {items[0].image.file_name!r}; give the folder that file names start from."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,7 @@ class Behind:
             path = photo_path(folder, CocoImage(0, name, 1, 1))
         except DataError:  # a name that leads out of the folder
             return None
-        return path if path.is_file() else None
+        return path if os.path.isfile(path) else None
 
 
 def to_mark(picked: Picked) -> dict[str, Any] | None:

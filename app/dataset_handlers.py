@@ -7,6 +7,7 @@ Handlers answer with dicts of component to value; what is not among them stays a
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import Iterator
 from html import escape
@@ -28,6 +29,7 @@ from app.dataset_runs import Shelf, Shelved
 from app.guard import sentences, streaming
 from app.ordering import Latest, Sequence, newest_only
 from app.session import Session
+from app.typed import typed_folder
 from dynamask.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -282,9 +284,9 @@ class DatasetHandlers(Behind):
             raise InputError(words.PHOTOS_PUBLIC)
         info = self.shelf.find(state["run"], visitor)
         run = self.shelf.open(info)
-        path = local_folder(folder)
+        path = typed_folder(folder)
         names = _names(run)
-        found = [n for n in names if (path / n).is_file()]
+        found = [n for n in names if os.path.isfile(path / n)]
         if not found:
             raise InputError(
                 words.PHOTOS_NOWHERE.format(
@@ -299,7 +301,7 @@ class DatasetHandlers(Behind):
         if place is None:
             return _notice(words.PHOTOS_ABSENT_PUBLIC if self.shelf.public else words.PHOTOS_ABSENT)
         names = _names(run)
-        found = sum((place / n).is_file() for n in names)
+        found = sum(os.path.isfile(place / n) for n in names)
         return _notice(words.PHOTOS_FOUND.format(found=found, looked=len(names)))
 
     @sentences
@@ -342,22 +344,6 @@ def why_empty(info: Shelved) -> str:
 def is_token(value: Any) -> bool:
     """Whether a value of the browser's storage is a token of ours."""
     return isinstance(value, str) and 16 <= len(value) <= 64 and value.isascii()
-
-
-def local_folder(value: Any) -> Path:
-    """A folder that the owner of this machine named.
-
-    Raises:
-        InputError: there is no such folder.
-    """
-    path = Path(str(value or "").strip()).expanduser()
-    try:
-        good = bool(str(value or "").strip()) and "\0" not in str(path) and path.is_dir()
-    except OSError:
-        good = False
-    if not good:
-        raise InputError(words.FOLDER_NONE.format(name=repr(str(value or "")[:120])))
-    return path
 
 
 def _names(run: Queryable, most: int = 200) -> list[str]:

@@ -7,6 +7,7 @@ decoded within the limits of an upload; a name that leads out of the folder is r
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import uuid
@@ -28,6 +29,7 @@ from app.dataset_reading import DESK
 from app.dataset_runs import Shelf, Shelved, clean
 from app.dataset_views import table_html
 from app.session import Session
+from app.typed import typed_folder, typed_path
 from app.uploads import read_upload
 from dynamask.errors import DataError, InputError
 
@@ -89,7 +91,7 @@ def coco_source(upload: str | None, path: str, *, public: bool) -> tuple[Path, s
     if not upload and not path:
         raise InputError(words.MAKE_NO_FILE)
     if path:
-        return Path(path).expanduser(), Path(path).name, False
+        return typed_path(path), Path(path).name, False
     place = Path(upload or "")
     size = place.stat().st_size if place.is_file() else 0
     if size > settings.TRUTH_FILE_BYTES:
@@ -117,10 +119,7 @@ def photo_source(upload: str | None, folder: str, *, public: bool) -> tuple[Path
         return place, True
     if not folder:
         raise InputError(words.MAKE_NO_PHOTOS)
-    place = Path(folder).expanduser()
-    if "\0" in folder or not place.is_dir():
-        raise InputError(words.FOLDER_NONE.format(name=repr(folder[:120])))
-    return place, False
+    return typed_folder(folder), False
 
 
 def check_policies(value: object) -> tuple[str, ...]:
@@ -315,7 +314,7 @@ def resume_work(session: Session, shelf: Shelf, info: Shelved) -> Work:
     config = RunConfig.of_run(info.path)
     if shelf.public and not Path(config.images).is_relative_to(shelf.home(info.name).absolute()):
         raise InputError(words.RUN_OF_OTHERS)
-    if not Path(config.coco).is_file() or not Path(config.images).is_dir():
+    if not os.path.isfile(config.coco) or not os.path.isdir(config.images):
         raise DataError(words.RESUME_MOVED.format(name=info.name))
     return make_work(session, config, resume=True)
 

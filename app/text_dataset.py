@@ -183,6 +183,7 @@ PHOTOS_PUBLIC = (
     "Expected uploads only, got a folder of the server; start the page without --public to use "
     "folders."
 )
+PATH_NONE = "Expected a path of this machine, got {name}; check it."
 FOLDER_NONE = "Expected a folder of this machine, got {name}; check the path."
 OPEN_IN_INSPECTOR = "Open in Inspect"
 OPEN_NEEDS_PHOTO = "The photo is not at hand."

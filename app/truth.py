@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -145,7 +146,7 @@ def _find(coco: CocoSet, image_size: tuple[int, int], name: str) -> CocoImage:
 
 
 def _check_size(path: Path) -> None:
-    if path.is_file() and path.stat().st_size > settings.TRUTH_FILE_BYTES:
+    if os.path.isfile(path) and path.stat().st_size > settings.TRUTH_FILE_BYTES:
         raise DataError(text.TRUTH_LARGE.format(most=settings.TRUTH_FILE_BYTES // 1_000_000))
 
 

@@ -159,7 +159,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise WeightsError(
             f"Expected a weights file, found none at {path}; give its path with --weights or "
             "make one with `python -m dynamask train`."

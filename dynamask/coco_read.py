@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -214,7 +215,7 @@ class OddAnnotation(Exception):
 
 def load_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a file; raises DataError where there is none."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # False, too, for a name too long for the disk
         raise DataError(f"Expected a COCO file at {path}, got no such file; check the path.")
     try:
         data = json.loads(path.read_bytes())

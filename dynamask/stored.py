@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from pathlib import Path
 
@@ -33,7 +34,7 @@ _EIGHT_BITS = ("L", "LA", "P", "RGB", "RGBA", "CMYK")
 
 def read_rgb(path: Path, *, upright: bool = False) -> np.ndarray:
     """Read a photo as (H, W, 3) uint8 RGB, ``upright`` as its EXIF says; DataError if not."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(
             f"Expected a photo {path.name} in the folder {path.parent.name}, got no such file; "
             "check the photo folder and file names."

@@ -81,7 +81,7 @@ def test_parallel_clients_lose_and_mix_up_nothing(
     def client(number: int) -> list[tuple[tuple[int, int, float], tuple[str, Any]]]:
         out = []
         for photo, grid, cut in jobs[number * EACH : (number + 1) * EACH]:
-            data = [answers[photo]["key"], f"fixed:{grid}", cut, SCORE]
+            data = [answers[photo]["key"], f"fixed:{grid}", cut, SCORE, "all"]
             event = ask(server, "decode", data)
             out.append(((photo, grid, cut), hear(server, "decode", event)))
         return out
@@ -114,7 +114,7 @@ def test_a_full_queue_is_told_at_once_and_the_rest_is_served(
     gate = threading.Barrier(many)
 
     def client(number: int) -> tuple[str, Any, float]:
-        data = [answers[0]["key"], "msm", round(0.3 + number / 1000, 3), SCORE]
+        data = [answers[0]["key"], "msm", round(0.3 + number / 1000, 3), SCORE, "all"]
         gate.wait(60)
         started = time.monotonic()
         try:

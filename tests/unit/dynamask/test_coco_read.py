@@ -173,7 +173,7 @@ def test_files_that_are_no_coco_json(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_missing_file_or_a_folder(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.json", tmp_path):
+    for path in (tmp_path / "none.json", tmp_path, tmp_path / ("1" * 300), Path("a\0b")):
         with pytest.raises(DataError, match="no such file"):
             read_coco(path)
 
