@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -285,6 +286,8 @@ def test_every_group_of_plots_can_be_read_in_every_look(
     assert overflow(page) <= 0
     picture(page, "behind a Pareto point")
     objects_behind_ap(page, picture)
+    ap_follows_a_budget(page)
+    picture(page, "AP under a budget")
 
 
 def objects_behind_ap(page: Page, picture: Callable[..., None]) -> None:
@@ -301,6 +304,60 @@ def objects_behind_ap(page: Page, picture: Callable[..., None]) -> None:
         )
         expect(line).to_contain_text("objects")
     picture(page, "behind AP under a budget")
+
+
+def ap_follows_a_budget(page: Page) -> None:
+    """Table, curve and errors of AP are those of the grids that the slider buys."""
+    group(page, "AP and errors", "ap_by_area")
+    row = page.get_by_test_id("ap-table").locator("tbody tr").first
+    curve, errors = (page.locator(f"#dm-plot-{name}") for name in ("ap_by_area", "error_costs"))
+    found = []
+    for gmac in ("0.0700", "0.1200"):
+        set_budget(page, gmac)
+        expect(row).to_contain_text(f"budget {gmac} GMAC", timeout=PATIENCE_MS)
+        for plot in (curve, errors):
+            expect(plot).to_contain_text(f"budget {gmac} GMAC", timeout=PATIENCE_MS)
+        table = [float(cell.split()[0]) for cell in row.locator("td").all_inner_texts()]
+        said = re.search(r"AP (0\.\d+) where", errors.inner_text())
+        counts = errors.locator(".bartext").all_text_contents()
+        line = curve.locator(".scatterlayer path.js-line").first.get_attribute("d")
+        found.append((table, float(said[1]), counts, line))
+    (cheap, *_), (dear, *_) = found
+    assert cheap[0] < dear[0] and cheap[-1] < dear[-1]  # AP and boundary AP
+    assert found[0][1] < found[1][1]
+    assert found[0][2] and found[0][2] != found[1][2]
+    assert found[0][3] != found[1][3]
+
+
+def test_quick_clicks_end_with_the_last_filter_in_every_plot(page: Page) -> None:
+    """Clicks that come faster than answers, from group to group: nothing old stays on the page."""
+    open_dataset(page)
+    totals = page.get_by_test_id("totals")
+    page.locator("#dm-filters button").first.click()
+    sizes = page.locator("#dm-f-size label")
+    labels = ("small", "medium", "large")
+    rng = random.Random(5)
+    for words, names in GROUPS.items():
+        if words == "AP and errors":  # sizes do not count there
+            continue
+        found = page.locator("#dm-groups").get_by_role("tab", name=words)
+        found.scroll_into_view_if_needed()
+        for _ in range(4):
+            sizes.filter(has_text=rng.choice(labels)).first.click()
+            page.wait_for_timeout(rng.choice((0, 60, 200, 500)))
+        found.click()
+        last = rng.choice(labels)
+        sizes.filter(has_text=last).first.click()
+        says = {"small": "area 0 to 1024 px²", "medium": "area 1024 to", "large": "area from 9216"}
+        expect(page.locator("#dm-filters")).to_contain_text(says[last], timeout=PATIENCE_MS)
+        for name in names:
+            if name == "pareto_boundary_ap":  # nor here
+                continue
+            drawn(page, name)
+            plot = page.locator(f"#dm-plot-{name}")
+            expect(plot).to_contain_text(says[last], timeout=PATIENCE_MS)
+        objects = re.match(r"[\d,]+", totals.inner_text())[0]
+        expect(page.locator(f"#dm-plot-{names[0]}")).to_contain_text(f"n = {objects} ")
 
 
 def set_budget(page: Page, gmac: str) -> None:
