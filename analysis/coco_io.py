@@ -289,6 +289,13 @@ class _Reader:
             first = next(iter(found.values()))
             reason = f"names photos by another path than {len(found)} have here, such as {first}"
             self.report("file", None, None, "kept", reason)
+        for number, alike in self.photos.doubtful.items():
+            more = "" if len(alike) == 1 else f" and {len(alike) - 1} more"
+            reason = (
+                f"names no photo that is there; {clean(alike[0])}{more} only shares its last name, "
+                "which is too little to take it; put the photo where the file names it"
+            )
+            self.report("image", number, number, "kept", reason)
 
     def dataset(self, digest: str) -> Dataset:
         order = sorted(self.categories)

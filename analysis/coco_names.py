@@ -17,6 +17,7 @@ MAX_PATH, MAX_PART = 1024, 255
 MAX_LISTED = 500_000
 """Files of a photo folder that are listed to find photos by their last name alone."""
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
+_COMMON = {"data", "images", "img", "imgs", "media", "photos", "upload", "uploads"}
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")
 _SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*://[^/]*/")
 _SERVED = re.compile(r"(?:^|/)data/local-files/?\?d=(.+)$")
@@ -47,11 +48,16 @@ class Photos:
     Args:
         there: whether a path, relative and with ``/``, is a photo.
         listed: all paths; only asked for where a name is nowhere.
+
+    Attributes:
+        doubtful: of the last :meth:`find`: image id to the paths of photos that share its last
+            name, none of which it surely means.
     """
 
     def __init__(self, there: Callable[[str], bool], listed: Callable[[], Iterable[str]]) -> None:
         self._there, self._listed = there, listed
         self._index: dict[str, list[str]] | None = None
+        self.doubtful: dict[int, list[str]] = {}
 
     @classmethod
     def in_folder(cls, folder: Path) -> Photos:
@@ -69,42 +75,52 @@ class Photos:
 
         Looked for are the name without its first folders (LVIS's ``val2017/``, Cityscapes'
         ``leftImg8bit/val/``, Label Studio's ``upload/3/``), with its percent signs decoded,
-        without Label Studio's prefix of eight hexadecimal digits, and at last any one photo of
-        that name in a folder below (Detectron's Cityscapes). Two photos never get one file:
-        those stay as they are named.
+        without Label Studio's prefix of eight hexadecimal digits, and at last the one photo of
+        that name in a folder below (Detectron's Cityscapes), unless the name gives another folder:
+        ``val/1.jpg`` is not ``train/1.jpg``. Two photos never get one file: those stay as they
+        are named, and so do all that are ``doubtful``.
         """
-        found = {}
+        found, others = {}, {}
         bases = Counter(name.rsplit("/", 1)[-1] for name in names.values())
         for number, name in names.items():
             if self._there(name):
                 continue
-            place = self.one(name, alone=bases[name.rsplit("/", 1)[-1]] == 1)
+            place, alike = self._seek(name, alone=bases[name.rsplit("/", 1)[-1]] == 1)
             if place is not None:
                 found[number] = place
+            elif alike:
+                others[number] = alike
         used = Counter(found.values())
         taken = {n for i, n in names.items() if i not in found}
-        return {i: n for i, n in found.items() if used[n] == 1 and n not in taken}
+        sure = {i: n for i, n in found.items() if used[n] == 1 and n not in taken}
+        self.doubtful = others | {i: [n] for i, n in found.items() if i not in sure}
+        return sure
 
-    def one(self, name: str, *, alone: bool = True) -> str | None:
-        """The path that a name means; None where there is none, or more than one.
+    def one(self, name: str) -> str | None:
+        """The path that a name means; None where there is none, or no one that it must mean."""
+        return name if self._there(name) else self._seek(name, alone=True)[0]
+
+    def _seek(self, name: str, *, alone: bool) -> tuple[str | None, list[str]]:
+        """(The path that a name means, those that only share its last name).
 
         Args:
-            name: relative, with ``/``.
+            name: of no photo as it is.
             alone: no other photo has this last name, so that the last name may be enough.
         """
-        if self._there(name):
-            return name
         candidates = list(_candidates(name))
         for candidate in candidates:
             if self._there(candidate):
-                return candidate
+                return candidate, []
         index = self._bases()
-        for candidate in (name, *(candidates if alone else ())):
+        alike: dict[str, None] = {}
+        for candidate in (name, *candidates):
             same = index.get(candidate.rsplit("/", 1)[-1], [])
+            alike |= dict.fromkeys(same)
             fitting = [p for p in same if p.endswith(f"/{candidate}")]
-            if len(fitting) == 1:
-                return fitting[0]
-        return None
+            usable = alone or candidate == name
+            if usable and len(fitting) == 1 and not _contradict(candidate, name, fitting[0]):
+                return fitting[0], []
+        return None, list(alike)
 
     def _bases(self) -> dict[str, list[str]]:
         if self._index is None:
@@ -136,6 +152,25 @@ def _walk(folder: Path) -> Iterator[str]:
         if len(found) > MAX_LISTED:
             return
     yield from found
+
+
+def _contradict(candidate: str, name: str, place: str) -> bool:
+    """Whether a name and a path that both end in ``candidate`` give different folders before it.
+
+    Folders that any set may have, and those of an upload, say nothing.
+    """
+    depth = candidate.count("/") + 1
+    wanted, given = (_telling(p.split("/")[:-depth]) for p in (_plain(unquote(name)), place))
+    return bool(wanted and given)
+
+
+def _telling(folders: list[str]) -> list[str]:
+    """Folders without those at the end that say nothing."""
+    while folders and (
+        folders[-1].lower() in _COMMON or (folders[-1].isdecimal() and "upload" in folders[-2:-1])
+    ):
+        folders = folders[:-1]
+    return folders
 
 
 def _candidates(name: str) -> Iterator[str]:

@@ -217,9 +217,15 @@ def unpack(zipped: Path, dataset: Dataset, folder: Path) -> Iterator[Unpacked]:
     files = {i.id: i.file_name for i in dataset.coco.images} | dict(dataset.unsized)
     names = {number: "/".join(_parts(file)) for number, file in files.items()}
     # the zip may hold the photos with or without the folder that the file names
-    elsewhere = Photos.among(members).find(names)
+    photos = Photos.among(members)
+    elsewhere = photos.find(names)
     folder.mkdir(parents=True, exist_ok=True)
     done = Unpacked()
+    for number, alike in photos.doubtful.items():
+        said = words.MAKE_PHOTO_UNSURE.format(name=_path(files[number]), other=_path(alike[0]))
+        done.problems.append((shown(files[number]), said))
+    if done.problems:
+        yield done
     for number, file in files.items():
         member = members.get(elsewhere.get(number, names[number]))
         place = photo_place(folder, file)
@@ -257,6 +263,11 @@ def photo_place(folder: Path, name: str) -> Path | None:
     if any(p.startswith(".") for p in parts) or len(parts) > 8:
         return None
     return folder.joinpath(*parts)
+
+
+def _path(name: str) -> str:
+    """The end of a path, fit for a sentence."""
+    return "/".join(shown(part) for part in _parts(name)[-3:])
 
 
 def _parts(name: str) -> tuple[str, ...]:

@@ -248,6 +248,10 @@ MAKE_CLAIMED = (
 )
 MAKE_DISK = "Expected room on the server's disk for the photos, got none; try again later."
 MAKE_PHOTO_PLACE = "Expected a name that can be a file beside the other photos, got {name}."
+MAKE_PHOTO_UNSURE = (
+    "Expected the zip to hold {name} as the COCO file names it, got {other}, which only shares its "
+    "last name; zip the photos in the folders that the file names."
+)
 MAKE_TAKEN = "Expected a new name, got {name}, which exists; choose another."
 MAKE_NO_PLACE = (
     "Expected a folder for runs that can be written to, got one that cannot; start the page with "

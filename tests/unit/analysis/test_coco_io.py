@@ -12,7 +12,7 @@ from factories import SHARED_DATA, TinyCoco, tiny_coco
 from run_compare import tables
 
 from analysis.coco_io import read_dataset
-from analysis.coco_names import plain_name
+from analysis.coco_names import Photos, plain_name
 from analysis.run import RunConfig, run_dataset
 from dynamask.coco_read import decode_mask, read_coco, read_photo
 from dynamask.predictor import Predictor
@@ -213,6 +213,50 @@ def test_two_photos_never_become_one(coco: TinyCoco) -> None:
     coco.rewrite()
     dataset = read_dataset(coco.annotations, coco.images)
     assert [i.file_name for i in dataset.coco.images] == ["0/same.png", "1/same.png"]
+    assert [p["id"] for p in dataset.problems] == [1, 2]
+    assert all("same.png only shares its last name" in p["reason"] for p in dataset.problems)
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "expected"),
+    [
+        # another folder than the name gives, or more than one photo: none
+        ("val/1.jpg", ["train/1.jpg"], None),
+        ("set/val/a/1.jpg", ["set/train/a/1.jpg"], None),
+        ("1.jpg", ["train/1.jpg", "val/1.jpg"], None),
+        ("images/1.jpg", ["train/1.jpg", "val/1.jpg"], None),
+        ("val/1a2b3c4d-1.jpg", ["train/1.jpg"], None),
+        ("val/a%20b.jpg", ["train/a b.jpg"], None),
+        # no folder, or only those of an export, contradicts
+        ("1.jpg", ["train/1.jpg"], "train/1.jpg"),
+        ("val/1.jpg", ["1.jpg"], "1.jpg"),
+        ("val/1.jpg", ["set/val/1.jpg", "set/train/1.jpg"], "set/val/1.jpg"),
+        ("val/1.jpg", ["images/1.jpg"], "images/1.jpg"),
+        ("images/val/1.jpg", ["set/val/1.jpg"], "set/val/1.jpg"),
+        ("data/upload/7/1a2b3c4d-1.jpg", ["set one/1.jpg"], "set one/1.jpg"),
+        ("upload/7/1a2b3c4d-1.jpg", ["x/1a2b3c4d-1.jpg", "y/1.jpg"], "x/1a2b3c4d-1.jpg"),
+        ("images/1a2b3c4d-a%20b.jpg", ["val/a b.jpg"], "val/a b.jpg"),
+    ],
+)
+def test_the_last_name_alone_is_no_photo_of_another_folder(
+    name: str, there: list[str], expected: str | None
+) -> None:
+    photos = Photos.among(there)
+    assert photos.one(name) == expected
+    assert photos.find({1: name}) == ({} if expected is None else {1: expected})
+    assert set(photos.doubtful.get(1, [])) == (set(there) if expected is None else set())
+
+
+def test_a_photo_that_is_not_taken_has_its_row(coco: TinyCoco) -> None:
+    image = coco.data["images"][0]
+    move_one(coco, image, f"train/{image['file_name']}")
+    image["file_name"] = f"val/{image['file_name']}"
+    coco.rewrite()
+    dataset = read_dataset(coco.annotations, coco.images)
+    assert dataset.coco.images[0].file_name == "val/000000000001.png"
+    (row,) = dataset.problems
+    assert (row["place"], row["id"], row["outcome"]) == ("image", 1, "kept")
+    assert "train/000000000001.png only shares its last name" in row["reason"]
 
 
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs ../shared/data")

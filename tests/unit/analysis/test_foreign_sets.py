@@ -31,7 +31,7 @@ PLACES: dict[str, dict[str, int]] = {
         "1a2b3c4d-first_photo.png": 0,
         "Straße_2.png": 1,  # their own names, without the upload's prefix
         "set one/third.png": 2,
-        "deep/below/fourth.png": 3,
+        "deep/below/set one/fourth.png": 3,
         "without.png": 0,
     },
     "label_studio_brush": {"first_photo.png": 0, "images/5e6f7a8b-Straße_2.png": 1},

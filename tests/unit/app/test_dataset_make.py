@@ -211,8 +211,28 @@ def test_one_photo_of_a_zip_never_becomes_two(tmp_path: Path, files: tuple[Path,
     for k, image in enumerate(coco["images"]):
         image["file_name"] = f"{k}/photo-1.jpg"
     files[0].write_text(json.dumps(coco))
-    with pytest.raises(InputError, match="zip with none of them"):
+    with pytest.raises(InputError, match="only shares its last name"):
         prepared(Shelf(tmp_path / "runs"), files, "mine")
+
+
+def test_a_photo_of_another_folder_of_a_zip_is_a_row(
+    tmp_path: Path, files: tuple[Path, Path]
+) -> None:
+    coco = json.loads(files[0].read_text())
+    photos = zipfile.ZipFile(files[1])
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive, photos:
+        for k, member in enumerate(photos.namelist()):
+            archive.writestr(f"{('train', 'val')[k % 2]}/{k}.jpg", photos.read(member))
+    for k, image in enumerate(coco["images"]):
+        image["file_name"] = f"val/{k}.jpg"
+    files[0].write_text(json.dumps(coco))
+    *steps, config = prepared(Shelf(tmp_path / "runs"), (files[0], tmp_path / "own.zip"), "mine")
+    assert [p.name for p in Path(config.images).rglob("*.jpg")] == ["1.jpg"]
+    assert [said for _, said in steps[-1].problems] == [
+        f"Expected the zip to hold val/{k}.jpg as the COCO file names it, got train/{k}.jpg, which "
+        "only shares its last name; zip the photos in the folders that the file names."
+        for k in (0, 2)
+    ]
 
 
 def test_a_photo_where_a_folder_must_be_is_a_row(tmp_path: Path, files: tuple[Path, Path]) -> None:
