@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.coco_names import Photos, photo_size, plain_name
+from analysis.coco_names import Photos, plain_name
 from analysis.coco_repair import REACH_PX, Repair, repair_annotation, text_number, whole
+from analysis.coco_sizes import Sizes
 from analysis.rows import Row, problem_row
 from dynamask.coco_read import (
     MAX_PIXELS,
@@ -83,7 +84,8 @@ def read_dataset(
 
     Raises:
         DataError: the file as a whole cannot be used: missing, too large, no JSON, no list of
-            images or annotations, no usable image.
+            images or annotations, no usable image. Without a folder, images that only lack their
+            size are reason enough to go on: their photos may still tell it.
     """
     path = Path(path)
     if os.path.isfile(path) and path.stat().st_size > max_bytes:
@@ -102,7 +104,7 @@ def read_dataset(
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     reader = _Reader(path, None if images_dir is None else Path(images_dir))
     reader.read_categories(data)
-    reader.read_images(data["images"])
+    reader.read_images(data["images"], data["annotations"])
     reader.read_annotations(data["annotations"])
     reader.find_photos()
     return reader.dataset(digest)
@@ -160,22 +162,33 @@ class _Reader:
 
     # -- images ----------------------------------------------------------------------------
 
-    def read_images(self, entries: Sequence[Any]) -> None:
+    def read_images(self, entries: Sequence[Any], annotations: Sequence[Any]) -> None:
+        sizes = None
+        if self.folder is not None and self.photos is not None:
+            sizes = Sizes(self.folder, self.photos, annotations)
         for entry in entries:
             number = whole(entry.get("id")) if isinstance(entry, dict) else None
             if number is None:
                 self.report("image", None, None, "skipped", "has no whole number as id")
                 continue
-            reason = self._image_problem(entry, number)
+            reason = self._image_problem(entry, number, sizes)
             if reason:
                 self.report("image", number, number, "skipped", reason)
-        if not self.images:
+        if self.images or (self.unsized and sizes is None):
+            return
+        if self.unsized:
             raise DataError(
-                f"Expected at least one usable image in {self.path.name}, got none of "
-                f"{len(entries)}; every image needs an id, a width, a height and a file_name."
+                f"Expected images with a width and a height in {self.path.name}, or their photos "
+                f"to measure, got {len(self.unsized)} of {len(entries)} without either, such as "
+                f"{clean(next(iter(self.unsized.values())))}; add both numbers, or choose the "
+                "folder of the photos."
             )
+        raise DataError(
+            f"Expected at least one usable image in {self.path.name}, got none of "
+            f"{len(entries)}; every image needs an id, a width, a height and a file_name."
+        )
 
-    def _image_problem(self, entry: Mapping[str, Any], number: int) -> str:
+    def _image_problem(self, entry: Mapping[str, Any], number: int, sizes: Sizes | None) -> str:
         """Add an image; why it cannot be, or nothing."""
         if number in self.images:
             return "has an id that is used before"
@@ -185,13 +198,17 @@ class _Reader:
         width, height = whole(entry.get("width")), whole(entry.get("height"))
         if entry.get("width") in (None, 0) and entry.get("height") in (None, 0):
             # so Label Studio and Datumaro write photos that they could not open
-            size = self._measured_size(name)
-            if size is None:
+            found = None if sizes is None else sizes.find(number, name)
+            if found is None:
                 self.unsized[number] = name
-            else:
-                width, height = size
-                said = f"has no size; its photo has {width} x {height} px"
-                self.report("image", number, number, "kept", said)
+                more = (
+                    "its photo tells them" if sizes is None else "no photo that is there tells them"
+                )
+                return f"has no width and height; {more}"
+            (width, height), turned = found
+            said = f"has no size; its photo has {width} x {height} px"
+            said += ", turned upright as its EXIF asks" if turned else ""
+            self.report("image", number, number, "kept", said)
         if width is None or height is None:
             return "has no whole numbers as width and height"
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
@@ -205,11 +222,6 @@ class _Reader:
         if isinstance(absent, list):
             self.named[number] = tuple(i for i in map(whole, absent) if i is not None)
         return ""
-
-    def _measured_size(self, name: str) -> tuple[int, int] | None:
-        if self.folder is None or self.photos is None:
-            return None
-        return photo_size(self.folder, self.photos, name)
 
     # -- annotations -----------------------------------------------------------------------
 
@@ -237,7 +249,9 @@ class _Reader:
                 if twin != number:
                     raise OddAnnotation(f"is the same object as annotation {twin}")
             except OddAnnotation as odd:
-                self.report("annotation", number, image_id, "skipped", str(odd))
+                waits = image_id in self.unsized
+                said = "of an image without width and height" if waits else str(odd)
+                self.report("annotation", number, image_id, "skipped", said)
                 continue
             seen.add(number)
             self.by_image[checked.image_id].append(checked)

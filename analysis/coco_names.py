@@ -10,13 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from PIL import Image, UnidentifiedImageError
-
 MAX_PATH, MAX_PART = 1024, 255
 """Longest path and part of a path in bytes that file systems take."""
 MAX_LISTED = 500_000
 """Files of a photo folder that are listed to find photos by their last name alone."""
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 _COMMON = {"data", "images", "img", "imgs", "media", "photos", "upload", "uploads"}
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")
 _SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*://[^/]*/")
@@ -128,18 +125,6 @@ class Photos:
             for path in self._listed():
                 self._index.setdefault(path.rsplit("/", 1)[-1], []).append(path)
         return self._index
-
-
-def photo_size(folder: Path, photos: Photos, name: str) -> tuple[int, int] | None:
-    """(width, height) in px from the head of a photo; None where there is no such photo."""
-    place = photos.one(name)
-    if place is None or not (folder / place).resolve().is_relative_to(folder.resolve()):
-        return None
-    try:
-        with Image.open(folder / place, formats=FORMATS) as image:
-            return image.size
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
-        return None
 
 
 def _walk(folder: Path) -> Iterator[str]:

@@ -200,8 +200,8 @@ def nothing_in_zip(dataset: Dataset, done: Unpacked) -> InputError:
     """Why no photo of a zip could be used."""
     if done.problems:
         return InputError(done.problems[0][1])
-    images = dataset.coco.images
-    example = shown(images[0].file_name) if images else "?"
+    names = [*(i.file_name for i in dataset.coco.images[:1]), *dataset.unsized.values()]
+    example = shown(names[0]) if names else "?"
     return InputError(words.MAKE_NOT_IN_ZIP.format(file=dataset.coco.path.name, example=example))
 
 

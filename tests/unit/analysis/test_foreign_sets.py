@@ -20,6 +20,7 @@ from analysis.report import write_report
 from analysis.run import RunConfig, run_dataset
 from analysis.store import open_run
 from dynamask.coco_read import decode_mask, read_coco, read_photo
+from dynamask.errors import DataError
 from dynamask.predictor import Predictor
 
 EXPORTS = REPOSITORY / "tests" / "exports"
@@ -161,7 +162,7 @@ def test_a_photo_without_a_size_is_measured_where_it_is(tmp_path: Path) -> None:
     """Label Studio writes null for photos that it could not open."""
     file = EXPORTS / "label_studio.json"
     reasons = [p["reason"] for p in read_dataset(file).problems if p["place"] == "image"]
-    assert reasons == ["has no whole numbers as width and height"]
+    assert reasons == ["has no width and height; its photo tells them"]
     (tmp_path / "9c0d1e2f-without.png").write_bytes(b"no photo")
     assert 4 not in {i.id for i in read_dataset(file, tmp_path).coco.images}
     photo(0).save(tmp_path / "9c0d1e2f-without.png")
@@ -207,6 +208,77 @@ def test_a_turned_photo_is_read_as_it_was_annotated(tmp_path: Path) -> None:
         (tmp_path / "a.json").write_text(json.dumps(data))
         image = read_coco(tmp_path / "a.json").images[0]
         assert (read_photo(tmp_path, image) == np.array(expected)).all()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tiff", "webp"])
+@pytest.mark.parametrize("turn", [None, 1, 3, 6, 8])
+def test_a_size_that_is_measured_is_upright(tmp_path: Path, turn: int | None, suffix: str) -> None:
+    """Tools that write no size show photos upright."""
+    exif = Image.Exif()
+    if turn is not None:
+        exif[0x0112] = turn
+    back = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}.get(turn or 0)
+    stored = photo(0) if back is None else photo(0).transpose(back)
+    how = {"quality": 100} if suffix in ("jpg", "webp") else {}
+    stored.save(tmp_path / f"a.{suffix}", exif=exif, **how)
+    dataset = unsized(tmp_path, f"a.{suffix}", {"segmentation": [[2, 2, 30, 2, 30, 30]]})
+    image = dataset.coco.images[0]
+    assert (image.width, image.height) == (WIDTH, HEIGHT)
+    pixels = read_photo(tmp_path, image).astype(int)
+    assert np.abs(pixels - np.array(photo(0))).mean() < 6, "and so the photo is read"
+    assert ("turned upright" in dataset.problems[0]["reason"]) == (turn in (6, 8))
+
+
+@pytest.mark.parametrize(
+    ("of", "size"),
+    [
+        ({"segmentation": [[2, 2, 30, 2, 30, HEIGHT + 20]]}, (HEIGHT, WIDTH)),
+        ({"segmentation": [[2, 2, HEIGHT + 20, 2, 30, 30]]}, (WIDTH, HEIGHT)),
+        (
+            {
+                "bbox": [0, 0, 9, 9],
+                "segmentation": {"size": [WIDTH, HEIGHT], "counts": [0, WIDTH * HEIGHT]},
+            },
+            (HEIGHT, WIDTH),
+        ),
+        ({"segmentation": [], "bbox": [0, HEIGHT, 4, WIDTH - HEIGHT]}, (HEIGHT, WIDTH)),
+        ({"segmentation": ["x", [None, {}, [], "9"]], "bbox": [1, "x", None, 2]}, (WIDTH, HEIGHT)),
+    ],
+)
+def test_annotations_tell_whether_a_photo_was_turned(
+    tmp_path: Path, of: dict, size: tuple[int, int]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo(0).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.jpg", exif=exif)
+    image = unsized(tmp_path, "a.jpg", of).coco.images[0]
+    assert (image.width, image.height) == size
+    assert read_photo(tmp_path, image).shape[:2] == size[::-1]
+
+
+def unsized(folder: Path, name: str, annotation: dict) -> Dataset:
+    """A set of one photo whose file has no size of it."""
+    data = {
+        "images": [{"id": 1, "file_name": name, "width": None, "height": None}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, **annotation}],
+        "categories": [{"id": 1, "name": "a"}],
+    }
+    (folder / "a.json").write_text(json.dumps(data))
+    return read_dataset(folder / "a.json", folder)
+
+
+def test_a_file_without_any_size_is_measured_or_says_what_to_do(tmp_path: Path) -> None:
+    photo(0).save(tmp_path / "a.png")
+    shape = {"segmentation": [[2, 2, 30, 2, 30, 30]]}
+    assert unsized(tmp_path, "a.png", shape).coco.annotation_count == 1
+    dataset = read_dataset(tmp_path / "a.json")  # before the photos are at hand
+    assert (dataset.coco.images, dict(dataset.unsized)) == ((), {1: "a.png"})
+    assert [p["reason"] for p in dataset.problems] == [
+        "has no width and height; its photo tells them",
+        "of an image without width and height",
+    ]
+    with pytest.raises(DataError, match="b.png; add both numbers, or choose the folder"):
+        unsized(tmp_path, "b.png", shape)
 
 
 def test_the_exports_are_of_four_photos_at_most() -> None:

@@ -206,6 +206,27 @@ def test_a_photo_of_a_zip_without_a_size_is_measured(
     assert {(i.width, i.height) for i in images} == {(SIDE, SIDE)} and len(images) == 3
 
 
+def test_a_file_without_any_size_reads_them_from_the_zip(
+    tmp_path: Path, files: tuple[Path, Path], tiny_predictor: Predictor
+) -> None:
+    coco = json.loads(files[0].read_text())
+    for image in coco["images"]:
+        del image["width"], image["height"]
+    files[0].write_text(json.dumps(coco))
+    before = read_dataset(files[0])
+    assert "0 photos" in making.report_html(before)
+    assert making.reusable(source(files), before) is None
+    *_, config = prepared(Shelf(tmp_path / "runs"), files, "mine")
+    session = Session(load=lambda: tiny_predictor)
+    session.start()
+    assert making.make_work(session, config)(lambda done, total: None, threading.Event())
+    for image in coco["images"]:
+        image["file_name"] = f"other/{image['id']}.jpg"
+    files[0].write_text(json.dumps(coco))
+    with pytest.raises(InputError, match=r"the folder that holds \d+\.jpg"):
+        prepared(Shelf(tmp_path / "runs"), files, "none")
+
+
 def test_one_photo_of_a_zip_never_becomes_two(tmp_path: Path, files: tuple[Path, Path]) -> None:
     coco = json.loads(files[0].read_text())
     for k, image in enumerate(coco["images"]):
