@@ -18,7 +18,14 @@ from typing import Any
 import numpy as np
 
 from analysis.coco_names import Photos, plain_name
-from analysis.coco_repair import REACH_PX, Repair, repair_annotation, text_number, whole
+from analysis.coco_repair import (
+    REACH_PX,
+    Repair,
+    brush_masks,
+    repair_annotation,
+    text_number,
+    whole,
+)
 from analysis.coco_sizes import Sizes
 from analysis.rows import Row, problem_row
 from dynamask.coco_read import (
@@ -232,11 +239,14 @@ class _Reader:
         following = max((i for i in used if i is not None), default=0) + 1
         seen: set[int] = set()
         shapes: dict[bytes, int] = {}
+        brushed, said = brush_masks(entries)
+        if said:
+            self.report("file", None, None, "kept", said)
         for entry in entries:
             number = whole(entry.get("id")) if isinstance(entry, dict) else None
             image_id = whole(entry.get("image_id")) if isinstance(entry, dict) else None
             try:
-                repair = repair_annotation(entry, self.images)
+                repair = repair_annotation(entry, self.images, brushed=brushed)
                 if number is None:
                     number, following = following, following + 1
                     repair.notes.append(f"has no whole number as id; called {number}")

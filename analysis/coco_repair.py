@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,8 +66,15 @@ def text_number(value: Any) -> bool:
     return isinstance(value, str) and real(value) is not None
 
 
-def repair_annotation(entry: Any, images: Mapping[int, CocoImage]) -> Repair:
+def repair_annotation(
+    entry: Any, images: Mapping[int, CocoImage], *, brushed: bool = False
+) -> Repair:
     """Return an annotation whose every part has the type it should have.
+
+    Args:
+        entry: of the file.
+        images: by id.
+        brushed: the file marks every brush mask as a crowd, see :func:`brush_masks`.
 
     Raises:
         OddAnnotation: it is no object, or of no known image.
@@ -89,7 +96,7 @@ def repair_annotation(entry: Any, images: Mapping[int, CocoImage]) -> Repair:
     if repair.area is not None and repair.area <= 0:
         repair.area = None
     out["segmentation"] = _segmentation(entry.get("segmentation"), image, notes)
-    if out["iscrowd"] and _cvat_mask(entry):
+    if brushed and out["iscrowd"] and _cvat_mask(entry):
         out["iscrowd"] = 0
         notes.append("is a mask of CVAT, which calls all of them crowds; taken as one object")
     out["bbox"] = _box(entry.get("bbox"), out["segmentation"], image, notes)
@@ -105,18 +112,47 @@ def _crowd(value: Any, notes: list[str]) -> int:
     return number
 
 
-def _cvat_mask(entry: Mapping[str, Any]) -> bool:
-    """Whether an annotation is a mask that was drawn with CVAT's brush.
+def brush_masks(entries: Sequence[Any]) -> tuple[bool, str]:
+    """Whether a file's crowds of run lengths are objects that were drawn with CVAT's brush.
 
     CVAT writes COCO through Datumaro, which sets ``iscrowd`` for every mask that is not made of
-    polygons; a brush is what most CVAT masks are drawn with. Nothing else has its attribute.
+    polygons, and gives every annotation CVAT's attribute ``occluded``. One annotation alone may be
+    a true crowd, so that the file as a whole has to look like this.
+
+    Args:
+        entries: annotations as the file has them.
+
+    Returns:
+        The answer and what to report of the file, which is nothing where there is no such mask.
     """
-    attributes = entry.get("attributes")
-    return (
-        isinstance(entry.get("segmentation"), dict)
-        and isinstance(attributes, dict)
-        and "occluded" in attributes
+    known = [e for e in entries if isinstance(e, dict)]
+    masks = sum(_cvat_mask(e) and _crowd(e.get("iscrowd", 0), []) for e in known)
+    if not masks:
+        return False, ""
+    why = ""
+    if not all(_of_cvat(e) for e in known):
+        why = "not every annotation has that attribute"
+    elif any(_crowd(e.get("iscrowd", 0), []) != _runs_given(e) for e in known):
+        why = "it does not mark all masks of run lengths, and only those, as crowds"
+    if why:
+        return False, f"has {masks} crowds with CVAT's attribute; they stay crowds, since {why}"
+    return True, (
+        f"marks every mask of run lengths ({masks}) as a crowd and has CVAT's attribute on every "
+        "annotation, as CVAT exports brush masks; they are taken as objects"
     )
+
+
+def _cvat_mask(entry: Mapping[str, Any]) -> bool:
+    return _runs_given(entry) and _of_cvat(entry)
+
+
+def _runs_given(entry: Mapping[str, Any]) -> bool:
+    return isinstance(entry.get("segmentation"), dict)
+
+
+def _of_cvat(entry: Mapping[str, Any]) -> bool:
+    attributes = entry.get("attributes")
+    return isinstance(attributes, dict) and "occluded" in attributes
 
 
 def _segmentation(value: Any, image: CocoImage, notes: list[str]) -> Any:

@@ -146,12 +146,12 @@ def test_label_studio(coco: TinyCoco) -> None:
 
 
 def test_cvat(coco: TinyCoco) -> None:
-    """Run lengths as lists under iscrowd 1 and 0, attributes, boxes with an empty mask."""
+    """Run lengths as lists, all under iscrowd 1, attributes, boxes with an empty mask."""
     data = coco.data
     plain = read_coco(coco.annotations)
     for annotation in data["annotations"]:
         annotation["attributes"] = {"occluded": False, "track_id": 3}
-    for number, crowd in ((0, 1), (1, 0)):
+    for number in (0, 1):
         entry = data["annotations"][number]
         mask = decode_mask(plain.by_image[1][number], 96, 128).T.reshape(-1)
         counts, last, length = [], False, 0
@@ -161,7 +161,7 @@ def test_cvat(coco: TinyCoco) -> None:
                 last, length = value, 0
             length += 1
         entry["segmentation"] = {"counts": [*counts, length], "size": [96, 128]}
-        entry["iscrowd"] = crowd
+        entry["iscrowd"] = 1
         entry["area"] = float(mask.sum())
     data["annotations"].append(
         {
@@ -179,8 +179,14 @@ def test_cvat(coco: TinyCoco) -> None:
     dataset = read_dataset(coco.annotations, coco.images)
     assert dataset.coco.annotation_count == 6
     crowd = "is a mask of CVAT, which calls all of them crowds; taken as one object"
+    said = (
+        "marks every mask of run lengths (2) as a crowd and has CVAT's attribute on every "
+        "annotation, as CVAT exports brush masks; they are taken as objects"
+    )
     assert [(p["id"], p["reason"]) for p in dataset.problems] == [
+        (None, said),
         (1, crowd),
+        (2, crowd),
         (99, "has a box but no mask"),
     ]
     for number in (0, 1):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,27 @@ def test_masks_of_cvats_brush_are_objects_and_the_report_says_so(tmp_path: Path)
     (tmp_path / "plain.json").write_text(json.dumps(data))
     dataset = read_dataset(tmp_path / "plain.json")
     assert {a.id for a in sum(dataset.coco.by_image.values(), ()) if a.crowd} == told
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda a: a[1].update(iscrowd=0), "does not mark all masks"),  # one mask is an object
+        (lambda a: a[0].update(iscrowd=1), "does not mark all masks"),  # polygons are a crowd
+        (lambda a: a[0].pop("attributes"), "not every annotation"),  # of another tool
+    ],
+)
+def test_a_true_crowd_with_cvats_attribute_stays_one(
+    tmp_path: Path, change: Callable[[list[dict]], object], why: str
+) -> None:
+    data = json.loads((EXPORTS / "cvat_datumaro.json").read_text())
+    change(data["annotations"])
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    dataset = read_dataset(tmp_path / "a.json")
+    marked = {a["id"] for a in data["annotations"] if a["iscrowd"]}
+    assert {a.id for a in sum(dataset.coco.by_image.values(), ()) if a.crowd} == marked
+    (said,) = (p["reason"] for p in dataset.problems if p["place"] == "file")
+    assert "they stay crowds" in said and why in said
 
 
 def test_cityscapes_groups_stay_crowds() -> None:
