@@ -7,6 +7,8 @@ decoded within the limits of an upload; a name that leads out of the folder is r
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import shutil
 import threading
@@ -35,7 +37,10 @@ from dynamask.errors import DataError, InputError
 
 MAX_ROWS = 200  # of the report on the page
 MAX_PART_BYTES = 200  # of one part of a photo's name; file systems stop at 255
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 TOO_LITTLE = 1  # photos of a zip that must be used for a run to make sense
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -184,8 +189,16 @@ def prepare(
         if not path.exists():
             shutil.rmtree(home, ignore_errors=True)
         if isinstance(error, OSError):
-            raise InputError(words.MAKE_DISK) from error
+            raise _not_copied(error) from error
         raise
+
+
+def _not_copied(error: OSError) -> InputError:
+    """Why the files could not be put beside the run; paths stay in the log."""
+    if error.errno in _FULL:
+        return InputError(words.MAKE_DISK)
+    logger.error("the files of a new run could not be copied", exc_info=error)
+    return InputError(words.MAKE_COPY.format(why=error.strerror or type(error).__name__))
 
 
 def _left(room: int | None, size: int) -> int | None:

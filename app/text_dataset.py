@@ -247,6 +247,10 @@ MAKE_CLAIMED = (
     "Expected a free model, got another run whose photos are being read; try again in a minute."
 )
 MAKE_DISK = "Expected room on the server's disk for the photos, got none; try again later."
+MAKE_COPY = (
+    "Expected to copy the files beside the run, got an error of the server ({why}); choose the "
+    "files again, and if that does not help see its log."
+)
 MAKE_PHOTO_PLACE = "Expected a name that can be a file beside the other photos, got {name}."
 MAKE_PHOTO_UNSURE = (
     "Expected the zip to hold {name} as the COCO file names it, got {other}, which only shares its "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 import zipfile
 from pathlib import Path
@@ -272,17 +274,32 @@ def test_a_photo_where_a_folder_must_be_is_a_row(tmp_path: Path, files: tuple[Pa
     assert not list((tmp_path / "runs" / ".page" / "mine" / "photos").glob(".*"))
 
 
-def test_a_full_disk_is_a_sentence(
-    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (errno.ENOSPC, "room on the server's disk"),
+        (errno.EDQUOT, "room on the server's disk"),
+        (errno.EACCES, r"an error of the server \(Permission denied\)"),
+        (errno.EIO, r"an error of the server \(Input/output error\)"),
+    ],
+)
+def test_what_the_disk_refuses_is_a_sentence(
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    code: int,
+    said: str,
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code), "/secret/place")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
     shelf = Shelf(tmp_path / "runs")
-    with pytest.raises(InputError, match="room on the server's disk"):
+    with pytest.raises(InputError, match=said) as error:
         prepared(shelf, files, "mine")
-    assert not shelf.home("mine").exists()
+    assert "/secret" not in str(error.value) and not shelf.home("mine").exists()
+    assert ("/secret/place" in caplog.text) == (code in (errno.EACCES, errno.EIO))
 
 
 def test_a_run_that_fails_at_once_gives_its_name_back(
