@@ -195,6 +195,7 @@ def test_policies_follow_and_equal_ones_say_so(page: Page, astronaut: Path) -> N
     expect(page.get_by_text("Expected ground truth for the oracle")).to_be_visible()
 
 
+@every_look
 def test_the_photo_of_the_inspect_tab(
     page: Page, picture: Callable[..., None], astronaut: Path
 ) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from looks import every_look
 from page_helpers import analyse, viewer, visible_row
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 
+@every_look
 def test_everything_can_be_reached_by_keyboard(page: Page, astronaut: Path) -> None:
     analyse(page, astronaut)
     row = visible_row(page)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pycocotools.mask as coco_mask
 import pytest
+from looks import every_look
 from page_helpers import (
     PATIENCE_MS,
     analyse,
@@ -72,6 +73,7 @@ def save(page: Page, kind: str) -> tuple[str, bytes]:
     return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
 
+@every_look
 def test_every_file_can_be_taken_away(page: Page, astronaut: Path) -> None:
     analyse(page, astronaut)
     found = count(page)
