@@ -98,7 +98,7 @@ def repair_annotation(
     out["segmentation"] = _segmentation(entry.get("segmentation"), image, notes)
     if brushed and out["iscrowd"] and _cvat_mask(entry):
         out["iscrowd"] = 0
-        notes.append("is a mask of CVAT, which calls all of them crowds; taken as one object")
+        notes.append("is a mask of CVAT, which marks all as crowd regions; taken as one object")
     out["bbox"] = _box(entry.get("bbox"), out["segmentation"], image, notes)
     return repair
 
@@ -133,12 +133,15 @@ def brush_masks(entries: Sequence[Any]) -> tuple[bool, str]:
     if not all(_of_cvat(e) for e in known):
         why = "not every annotation has that attribute"
     elif any(_crowd(e.get("iscrowd", 0), []) != _runs_given(e) for e in known):
-        why = "it does not mark all masks of run lengths, and only those, as crowds"
+        why = "it does not mark all masks of run lengths, and only those, as crowd regions"
     if why:
-        return False, f"has {masks} crowds with CVAT's attribute; they stay crowds, since {why}"
+        return (
+            False,
+            f"has {masks} crowd regions with CVAT's attribute; they stay such, since {why}",
+        )
     return True, (
-        f"marks every mask of run lengths ({masks}) as a crowd and has CVAT's attribute on every "
-        "annotation, as CVAT exports brush masks; they are taken as objects"
+        f"marks every mask of run lengths ({masks}) as a crowd region and has CVAT's attribute on "
+        "every annotation, as CVAT exports brush masks; they are taken as objects"
     )
 
 

@@ -46,7 +46,7 @@ class Filters:
         area_px2: smallest and largest mask area in photo pixels squared, both included.
         grids: grids that objects count with.
         score: smallest and largest score, both included; objects without one are then left out.
-        crowd: False without crowds, True only crowds, None both.
+        crowd: False without crowd regions, True only those, None both.
         truncated: the same for objects that touch the photo's edge.
     """
 
@@ -118,7 +118,7 @@ class Filters:
         if self.score is not None:
             parts.append(f"score {self.score[0]:g} to {self.score[1]:g}")
         if self.crowd is not None:
-            parts.append("only crowds" if self.crowd else "no crowds")
+            parts.append("only crowd regions" if self.crowd else "no crowd regions")
         if self.truncated is not None:
             parts.append("only truncated" if self.truncated else "not truncated")
         return ", ".join(parts)

@@ -64,6 +64,7 @@ class Behind:
             "filters": filters,
             "shown": [],
             "start": 0,
+            "none": words.NONE_BEHIND.get(str(mark.get("error")), words.BEHIND_NONE),
         }
         return self._page(kept, info, run)
 
@@ -111,7 +112,7 @@ class Behind:
 
     @sentences
     def on_inspected(self, row: Any, state: Any, *controls: Any) -> Any:
-        """Add the object's true box to the photo that Inspect has loaded, and select it."""
+        """Add the object's ground-truth box to the photo that Inspect has loaded, and select it."""
         if not row:
             raise InputError(words.PATCH_GONE)
         x, y, w, h = (float(row[name]) for name in PLACE)
@@ -143,7 +144,7 @@ class Behind:
         return {
             self.behind: {**kept, "shown": [row for _, row in shown]},
             self.gallery: grid_html(words.PATCHES, pictures),
-            self.behind_line: line_html(total, start, len(shown), notes),
+            self.behind_line: line_html(total, start, len(shown), notes, kept["none"]),
             self.more: gr.update(visible=total > PAGE),
             **self._no_patch(),
         }
@@ -197,10 +198,10 @@ def caption(row: dict[str, Any]) -> str:
     )
 
 
-def line_html(total: int, start: int, shown: int, notes: list[str]) -> str:
-    """How many objects there are, and what has to be known about the patches."""
+def line_html(total: int, start: int, shown: int, notes: list[str], none: str) -> str:
+    """How many objects there are, or why there is ``none``, and what to know of the patches."""
     if not total:
-        said = words.BEHIND_NONE
+        said = none
     elif total <= PAGE:
         said = words.BEHIND_ALL.format(count=total)
     else:

@@ -58,7 +58,7 @@ def read_filters(*values: Any) -> Filters:
         area_px2=_area(given["size"], given["low"], given["high"]),
         grids=_grids(given["grids"]),
         score=(score, 1.0) if score > 0 else None,
-        crowd=CROWDS[_one(given["crowd"], CROWDS, "with or without crowds")],
+        crowd=CROWDS[_one(given["crowd"], CROWDS, "with or without crowd regions")],
         truncated=TRUNCATEDS[_one(given["truncated"], TRUNCATEDS, "whole or cut objects")],
     )
 

@@ -53,7 +53,7 @@ class Source:
         coco_uploaded: whether it must be copied.
         photos: a folder, or a zip.
         zipped: whether it is a zip.
-        policies: at the true boxes.
+        policies: at the ground-truth boxes.
     """
 
     coco: Path

@@ -118,12 +118,12 @@ REACH_NONE = "On this photo no budget changes anything: every object stays at gr
 
 # -- classes that the weights do not vouch for
 HIDDEN = (
-    "{objects} hidden, of classes that the model is not good at (box AP50 below {limit} on its "
-    "validation photos); “Show every class” shows them."
+    "{objects} hidden, of classes that the model is not good at: AP50 (box) below {limit} on its "
+    "validation photos. “Show every class” shows them."
 )
 UNSURE = (
-    "{objects} shown of classes that the model is not good at (box AP50 below {limit} on its "
-    "validation photos), where it found nothing surer: take the names with care."
+    "{objects} shown of classes that the model is not good at: AP50 (box) below {limit} on its "
+    "validation photos. It found nothing surer here, so take the names with care."
 )
 EVERY_CLASS = "Show every class"
 EVERY_CLASS_INFO = (

@@ -44,7 +44,7 @@ AREA_LOW = "Area from, px²"
 AREA_HIGH = "to, px²"
 GRIDS_LABEL = "Grid"
 SCORE = "Smallest score (0: all)"
-CROWD = "Crowds"
+CROWD = "Crowd regions"
 CROWDS = {"without": "leave out", "only": "only", "both": "with"}
 TRUNCATED = "At the photo's edge"
 TRUNCATEDS = {"any": "all", "whole": "only whole", "cut": "only cut off"}
@@ -141,8 +141,8 @@ HINTS = {
 AP_TABLE = "COCO average precision by policy"
 AP_TABLE_HINT = (
     "COCO's numbers on all classes and sizes that the class filter leaves; AP's 95 % interval in "
-    "brackets. The size, grid and crowd filters do not count here, as AP is about whole photos. "
-    "With a budget its row is the first."
+    "brackets. The filters of size, grid and crowd regions do not count here, as AP is about "
+    "whole photos. With a budget its row is the first."
 )
 POLICY_TABLE = "Policies on the same objects"
 POLICY_TABLE_HINT = "The numbers behind the plots, with 95 % intervals over photos."
@@ -156,6 +156,10 @@ BEHIND_IDLE = (
     "against their best grid first."
 )
 BEHIND_NONE = "No object lies behind this mark."
+NONE_BEHIND = {
+    "background": "Background errors are detections that fit no object, so this mark has no "
+    "objects to show. Every other kind of error has."
+}
 BEHIND_COUNT = "{count} objects, {first} to {last} shown; those that lose most first."
 BEHIND_ALL = "{count} objects; those that lose most first."
 BEHIND_MOST = "The {count} objects that lose most, {first} to {last} shown."
@@ -163,11 +167,12 @@ BEHIND_MORE = "Next patches"
 PATCHES = "Patches"
 PATCH_CAPTION = "{category} · grid {grid}, best {oracle} · IoU {iou}"
 PHOTOS_ABSENT = (
-    "The photos of this run are not at hand, so the true silhouettes are drawn instead. To see "
-    "photos, put them into a folder of this machine and name it under “Photos of this run”."
+    "The photos of this run are not at hand, so the ground-truth silhouettes are drawn instead. "
+    "To see photos, put them into a folder of this machine and name it under “Photos of this run”."
 )
 PHOTOS_ABSENT_PUBLIC = (
-    "The photos of this run are not on this server, so the true silhouettes are drawn instead."
+    "The photos of this run are not on this server, so the ground-truth silhouettes are drawn "
+    "instead."
 )
 MASKS_ABSENT = "This run stores no masks, so only boxes can be drawn."
 PHOTOS = "Photos of this run"
@@ -223,9 +228,9 @@ MAKE_NAME = "Name"
 MAKE_NAME_INFO = "Letters, digits, dashes; empty: from the file's name and the time."
 MAKE_POLICIES = "Policies to measure"
 MAKE_POLICIES_INFO = (
-    "Who chooses the grids at the true boxes. All of them share one look at each photo, so more "
-    "policies cost little. Filters and comparisons offer those that are ticked; quality against "
-    "cost is drawn for all, for the size rule only where it is ticked."
+    "Who chooses the grids at the ground-truth boxes. All of them share one look at each photo, so "
+    "more policies cost little. Filters and comparisons offer those that are ticked; quality "
+    "against cost is drawn for all, for the size rule only where it is ticked."
 )
 MAKE_NO_POLICY = "Expected at least one policy, got none; tick one."
 MAKE_CHECK = "Check the file"

@@ -96,7 +96,7 @@ def test_from_a_coco_file_to_an_object_in_the_inspector(
     # one filter bar over everything; closed it says in a line what is let through
     filters = page.locator("#dm-filters")
     expect(page.locator("#dm-f-size")).to_be_hidden()
-    expect(filters).to_contain_text("policy switch, ground-truth boxes, no crowds")
+    expect(filters).to_contain_text("policy switch, ground-truth boxes, no crowd regions")
     picture(page, "3 names from the file are text")
     filters.locator("button").first.click()
     expect(page.locator("#dm-f-policy label")).to_have_text(

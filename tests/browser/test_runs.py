@@ -110,7 +110,9 @@ def test_the_shipped_run_stays_and_others_are_deleted_after_a_question(
     count = f"{found['annotation_id'].nunique():,} annotated objects"
     assert crowds > 1
     expect(details).to_contain_text(count)
-    expect(details).to_contain_text(f"{crowds} of them are crowds, which the Dataset tab leaves")
+    expect(details).to_contain_text(
+        f"{crowds} of them are crowd regions, which the Dataset tab leaves"
+    )
     lists = [*(SHIPPED / "coco_mini_val").glob("problems*.parquet")]
     assert lists and not any(len(pd.read_parquet(path)) for path in lists)
     expect(page.get_by_test_id("problems")).to_contain_text("Every photo and annotation")

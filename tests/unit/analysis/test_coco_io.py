@@ -178,9 +178,9 @@ def test_cvat(coco: TinyCoco) -> None:
     coco.rewrite()
     dataset = read_dataset(coco.annotations, coco.images)
     assert dataset.coco.annotation_count == 6
-    crowd = "is a mask of CVAT, which calls all of them crowds; taken as one object"
+    crowd = "is a mask of CVAT, which marks all as crowd regions; taken as one object"
     said = (
-        "marks every mask of run lengths (2) as a crowd and has CVAT's attribute on every "
+        "marks every mask of run lengths (2) as a crowd region and has CVAT's attribute on every "
         "annotation, as CVAT exports brush masks; they are taken as objects"
     )
     assert [(p["id"], p["reason"]) for p in dataset.problems] == [

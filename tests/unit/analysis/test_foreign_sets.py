@@ -134,7 +134,7 @@ def test_rectangles_alone_end_in_a_report(tmp_path: Path, tiny_predictor: Predic
 
 def test_masks_of_cvats_brush_are_objects_and_the_report_says_so(tmp_path: Path) -> None:
     dataset = read_dataset(EXPORTS / "cvat_datumaro.json")
-    told = {p["id"] for p in dataset.problems if "all of them crowds" in p["reason"]}
+    told = {p["id"] for p in dataset.problems if "marks all as crowd regions" in p["reason"]}
     assert told == {2, 8, 13}
     assert not [a for a in sum(dataset.coco.by_image.values(), ()) if a.crowd]
     # a crowd of any other file stays one
@@ -164,7 +164,7 @@ def test_a_true_crowd_with_cvats_attribute_stays_one(
     marked = {a["id"] for a in data["annotations"] if a["iscrowd"]}
     assert {a.id for a in sum(dataset.coco.by_image.values(), ()) if a.crowd} == marked
     (said,) = (p["reason"] for p in dataset.problems if p["place"] == "file")
-    assert "they stay crowds" in said and why in said
+    assert "they stay such" in said and why in said
 
 
 def test_cityscapes_groups_stay_crowds() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,10 @@ from PIL import Image
 from tab_helpers import build_tab
 
 from analysis.patches import SIDE, draw
+from analysis.synthetic import write_run
+from app.dataset_behind import Behind
+from app.dataset_filters import FIRST
+from app.dataset_runs import Shelf
 from app.session import Session
 from app.tabs.inspect import InspectTab
 from app.uploads import in_frame
@@ -94,3 +99,17 @@ def test_a_photo_of_another_size_is_another_photo(tab: InspectTab, tmp_path: Pat
     path = turned(tmp_path / "a.jpg", 6)
     with pytest.raises(InputError, match=r"Expected a\.jpg at 30 x 20 px"):
         tab.show_photo(path, (20, 30), CONTROLS)
+
+
+def test_a_background_error_says_why_it_has_no_objects(tmp_path: Path) -> None:
+    """They are detections that fit no object; other empty marks say only that they are empty."""
+    write_run(tmp_path / "mine", 20, 4)
+    behind = Behind()
+    behind.shelf = Shelf(tmp_path)
+    for part in ("behind", "gallery", "behind_line", "more", "facts", "chosen", "inspect"):
+        setattr(behind, part, part)
+    state = {"run": "own/mine", "photos": ""}
+    for kind, said in (("background", "detections that fit no object"), ("missed", "No object")):
+        event = SimpleNamespace(_data={"kind": "click", "mark": {"error": kind}})
+        answer = behind.on_mark(event, "", state, None, *FIRST.values(), False, None)
+        assert said in answer["behind_line"] and not answer["behind"]["rows"]
