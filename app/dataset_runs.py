@@ -255,11 +255,13 @@ class Shelf:
         with self._lock:
             for key in [k for k in self._open if k[0] == str(path)]:
                 del self._open[key]
-            forget()
             if run and _is_run(path):
                 delete_run(path)
             self._used.pop(name, None)
         shutil.rmtree(self.home(name), ignore_errors=True)
+        # waits for whatever is being scored, which must hold up nobody else; and comes after the
+        # files are gone, so that nothing of them can be read into memory again
+        forget()
 
     def abandon(self, name: str) -> None:
         """Give a name back whose run failed before there was anything to resume."""

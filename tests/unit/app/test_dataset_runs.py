@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from analysis.synthetic import write_run
 from app.dataset_handlers import why_empty
 from app.dataset_runs import PAGE, Shelf, clean
-from dynamask.errors import InputError
+from dynamask.errors import DataError, InputError
 
 MINE, YOURS = "m" * 32, "y" * 32
 
@@ -61,6 +62,38 @@ def test_strangers_see_their_own_runs_only(public: Shelf) -> None:
 def test_the_token_itself_is_not_on_the_disk(public: Shelf) -> None:
     made(public, "mine", MINE)
     assert MINE not in (public.home("mine") / "page.json").read_text()
+
+
+def test_nobody_waits_for_a_removal_that_waits_for_scores(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(shelf, "gone")
+    made(shelf, "stays")
+    gone, waiting, scored = shelf.find("own/gone"), threading.Event(), threading.Event()
+    shelf.open(gone)
+
+    def forget() -> None:  # until AP is scored in the background
+        waiting.set()
+        scored.wait(20)
+
+    monkeypatch.setattr("app.dataset_runs.forget", forget)
+    removing = threading.Thread(target=shelf.remove, args=("gone",))
+    removing.start()
+    assert waiting.wait(20)
+    opened = threading.Event()
+    other = threading.Thread(
+        target=lambda: (shelf.open(shelf.find("own/stays")), opened.set()), daemon=True
+    )
+    other.start()
+    try:
+        assert opened.wait(5)
+        with pytest.raises(DataError):  # whoever found it before cannot open it any more
+            shelf.open(gone)
+        assert keys(shelf) == ["own/stays", "shipped/sample"]
+    finally:
+        scored.set()
+        removing.join()
+        other.join()
 
 
 def test_deleting_removes_the_uploads_too(shelf: Shelf) -> None:
