@@ -17,8 +17,8 @@ help: ## list the targets
 app: $(VENV)/.installed ## install what is missing and serve the page (ARGS="--port 8000")
 	$(PY) -m app $(ARGS)
 
-test: $(VENV)/.installed-dev chromium ## run the whole test suite (ARGS="-k name")
-	$(PY) -m pytest --durations=15 $(ARGS)
+test: $(VENV)/.installed-dev chromium ## run the whole test suite (ARGS="-k name", "-n 0" one by one)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25 $(ARGS)
 
 lint: $(VENV)/.installed-dev ## check style and likely mistakes
 	$(PY) -m ruff check .

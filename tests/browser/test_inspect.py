@@ -134,6 +134,7 @@ def test_nothing_found_says_what_to_do(page: Page, tmp_path: Path) -> None:
     score = page.locator("#dm-min-score input[type=number]")
     score.fill("0.95")
     score.press("Enter")
+    expect(page.get_by_test_id("hint")).to_contain_text("score of 0.95 or more")
     expect(page.get_by_test_id("hint")).to_contain_text("draw a box")
     expect(viewer(page)).to_have_attribute("data-objects", "0")
     said = page.get_by_test_id("hint").inner_text()
