@@ -8,7 +8,6 @@ at a time, so that other users get their turn in between.
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import threading
 import time
@@ -27,11 +26,12 @@ from analysis.tracks import Frame, Track, assign_tracks, collect_tracks
 from app import export, overrides, text
 from app import text_batch as words
 from app.archives import PhotoZip, is_zip, shown, too_large
+from app.discretion import sentence_of
 from app.picture import encode
 from app.session import Ask, Decoded, Opened, Session
 from app.uploads import read_upload
 from app.video import Video, is_video
-from dynamask.errors import DynaMaskError, InputError
+from dynamask.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +40,6 @@ MAX_PHOTOS = 50
 MAX_ZIP_BYTES = 200_000_000
 THUMBNAIL_SIDE = 640
 MAX_EVERY = 120
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,11 +278,8 @@ class BatchJob:
     def _try(self, archive: zipfile.ZipFile, name: str, read: Callable[[], Picture]) -> None:
         try:
             self._one(archive, name, read())
-        except DynaMaskError as error:
-            self.problems.append((name, str(error)))
-        except Exception:  # one photo never ends the others
-            logger.exception("unexpected error in a batch")
-            self.problems.append((name, text.UNEXPECTED))
+        except Exception as error:  # one photo never ends the others
+            self.problems.append((name, sentence_of(error, "in a batch")))
 
     def _one(self, archive: zipfile.ZipFile, name: str, picture: Picture) -> None:
         opened = self._session.encode_pixels(picture.pixels, name, picture.notices)

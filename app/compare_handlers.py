@@ -5,7 +5,6 @@ Controls are always weights, policy and budget of A, the same of B, threshold an
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -19,6 +18,7 @@ from app import compare_job, compare_view, events, settings, text
 from app import text_compare as words
 from app.compare_job import FIRST, SECOND, Choice
 from app.compare_view import Comparison
+from app.discretion import sentence_of
 from app.guard import sentences
 from app.inspect_parts import inwards, stem
 from app.ordering import Sequence as Numbers
@@ -26,8 +26,6 @@ from app.picture import display_jpeg
 from app.session import Ask, Opened, Session
 from app.widgets.compare_viewer import CompareViewer
 from dynamask.errors import DynaMaskError, InputError
-
-logger = logging.getLogger(__name__)
 
 State = dict[str, Any]
 
@@ -202,11 +200,8 @@ class CompareHandlers:
             if state["inspected"] is None:
                 controls = _not_inspected(controls)
             made, value = self._show(opened, state, controls, number)
-        except DynaMaskError as error:
-            return self._closed(str(error), controls)
-        except Exception:
-            logger.exception("unexpected error while comparing")
-            return self._closed(text.UNEXPECTED, controls)
+        except Exception as error:
+            return self._closed(sentence_of(error, "while comparing"), controls)
         return (
             gr.update(value=value, visible=True),
             gr.update(value=compare_view.empty_card(), visible=True),

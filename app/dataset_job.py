@@ -6,20 +6,17 @@ pages only look at it. Knows nothing of Gradio.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from app import text_dataset as words
-from app.discretion import DISCRETION
-from dynamask.errors import DynaMaskError, InputError
+from app.discretion import sentence_of
+from dynamask.errors import InputError
 
 POLL_SECONDS = 0.3  # how often a page looks
 CLAIM_SECONDS = 600.0  # a claim that is not renewed lapses; the largest COCO file takes minutes
-
-logger = logging.getLogger(__name__)
 
 Report = Callable[[int, int], None]
 Work = Callable[[Report, threading.Event], bool]
@@ -185,11 +182,8 @@ class Board:
         try:
             whole = work(report, cancel)
             self._end("done" if whole else "stopped")
-        except DynaMaskError as error:
-            self._end("failed", DISCRETION.told(error))
-        except Exception:
-            logger.exception("unexpected error in a dataset run")
-            self._end("failed", words.MAKE_FAILED)
+        except Exception as error:
+            self._end("failed", sentence_of(error, "in a dataset run", words.MAKE_FAILED))
 
     def _end(self, state: str, problem: str = "") -> None:
         with self._lock:

@@ -30,6 +30,7 @@ from app.dataset_job import Look, Report, Work
 from app.dataset_reading import DESK
 from app.dataset_runs import Shelf, Shelved, clean
 from app.dataset_views import table_html
+from app.discretion import DISCRETION
 from app.session import Session
 from app.typed import typed_folder, typed_path
 from app.uploads import read_upload
@@ -251,7 +252,7 @@ def unpack(zipped: Path, dataset: Dataset, folder: Path) -> Iterator[Unpacked]:
             _move(waiting, place)
             done.written += 1
         except InputError as error:
-            said = str(error).replace(waiting.name, shown(file))
+            said = DISCRETION.told(error).replace(waiting.name, shown(file))
             done.problems.append((shown(file), said))
         finally:
             waiting.unlink(missing_ok=True)

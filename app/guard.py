@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import wraps
@@ -11,11 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import text
-from app.discretion import DISCRETION
-from dynamask.errors import DynaMaskError
-
-logger = logging.getLogger(__name__)
+from app.discretion import sentence_of
 
 
 def sentences(
@@ -32,11 +27,8 @@ def sentences(
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return handler(*args, **kwargs)
-        except DynaMaskError as error:
-            raise gr.Error(clean(DISCRETION.told(error)), title="", print_exception=False) from None
-        except Exception:
-            logger.exception("unexpected error in %s", handler.__name__)
-            raise gr.Error(text.UNEXPECTED, title="", print_exception=False) from None
+        except Exception as error:
+            raise _toast(clean(sentence_of(error, f"in {handler.__name__}"))) from None
 
     return wrapped
 
@@ -54,12 +46,11 @@ def streaming(handler: Callable[..., Generator[Any, None, None]]) -> Callable[..
                     yield answer
             if silent:  # Gradio would send null to every output, states among them
                 yield gr.skip()
-        except DynaMaskError as error:
-            raise gr.Error(
-                escape(DISCRETION.told(error)), title="", print_exception=False
-            ) from None
-        except Exception:
-            logger.exception("unexpected error in %s", handler.__name__)
-            raise gr.Error(text.UNEXPECTED, title="", print_exception=False) from None
+        except Exception as error:
+            raise _toast(escape(sentence_of(error, f"in {handler.__name__}"))) from None
 
     return wrapped
+
+
+def _toast(sentence: str) -> gr.Error:
+    return gr.Error(sentence, title="", print_exception=False)

@@ -10,6 +10,7 @@ import gradio as gr
 
 from app import events, preferences, query, text, text_page
 from app.address import parameters
+from app.discretion import sentence_of
 from app.guard import sentences
 from app.inspect_parts import Parts, inwards
 from dynamask.errors import DynaMaskError
@@ -54,7 +55,8 @@ class Memory(Parts):
         try:
             predictor = self.session.predictor()
         except DynaMaskError as error:
-            sentence = f"<strong>{escape(text.NO_MODEL)}</strong>{escape(str(error))}"
+            why = escape(sentence_of(error, "on opening the page"))
+            sentence = f"<strong>{escape(text.NO_MODEL)}</strong>{why}"
             banner = f'<div class="dm-banner" role="alert" data-testid="no-model">{sentence}</div>'
             return (gr.update(value=banner, visible=True), *[gr.skip()] * 3)
         low, high = predictor.budget_range()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from collections import OrderedDict
 from html import escape
 from pathlib import Path
@@ -13,13 +12,12 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
 from app import card, events, overrides, query, settings, text, text_page
+from app.discretion import sentence_of
 from app.ordering import Sequence
 from app.picture import display_jpeg, viewer_value
 from app.session import Ask, Decoded, Opened, Session
 from app.widgets.mask_viewer import MaskViewer
-from dynamask.errors import DynaMaskError, InputError
-
-logger = logging.getLogger(__name__)
+from dynamask.errors import InputError
 
 State = dict[str, Any]
 MAX_PHOTO_FILES = 64  # names of photos in Gradio's cache; one is made again where it is gone
@@ -90,11 +88,8 @@ class Parts:
             if keep is not None:
                 viewer["value"]["filter"] = keep
             unsure = self.session.decode(opened, self._ask(state, controls)).unsure
-        except DynaMaskError as error:
-            return self._closed(str(error))
-        except Exception:
-            logger.exception("unexpected error while analysing a photo")
-            return self._closed(text.UNEXPECTED)
+        except Exception as error:
+            return self._closed(sentence_of(error, "while analysing a photo"))
         return (
             {**viewer, "visible": True},
             detail,

@@ -7,14 +7,13 @@ in the browser, see ``widgets/plotly_view_link.js``.
 
 from __future__ import annotations
 
-import logging
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from analysis import photo_figures as draw
-from app import events, text
+from app import events
 from app import text_plots as words
 from app.inside_pictures import inside_value
 from app.inspect_parts import Parts, State
@@ -25,10 +24,8 @@ from app.widgets.plotly_view import PlotlyView
 from dynamask.errors import DynaMaskError
 
 if TYPE_CHECKING:
-    from app.session import Decoded, Opened
-
-
-logger = logging.getLogger(__name__)
+    from app.discretion import sentence_of
+from app.session import Decoded, Opened
 
 HEIGHT = 340  # px
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -117,11 +114,8 @@ class PhotoPlots(Parts):
                 return gr.skip()
             inside = self.session.inside(opened, ask, object_id)
             shown = inside_value(inside, opened.pixels, object_name(decoded, row))
-        except DynaMaskError as error:
-            shown = {"problem": str(error)}
-        except Exception:
-            logger.exception("unexpected error inside the model")
-            shown = {"problem": text.UNEXPECTED}
+        except Exception as error:
+            shown = {"problem": sentence_of(error, "inside the model")}
         return {**shown, "id": object_id, "seq": number}
 
     def on_picture(self, state: State, *controls: Any) -> tuple[Any, Any, Any]:

@@ -20,6 +20,7 @@ import numpy as np
 
 from app import overrides, settings, text
 from app.caches import ByteLRU
+from app.discretion import DISCRETION
 from app.truth import Truth, read_truth
 from app.uploads import read_upload
 from dynamask.errors import DynaMaskError, InputError, WeightsError
@@ -187,7 +188,8 @@ class Session:
     @property
     def problem(self) -> str | None:
         """Why there is no model, as a sentence."""
-        return self._problem
+        # told as it is asked for: the model may load before the page is known to be public
+        return None if self._problem is None else DISCRETION.told(self._problem)
 
     @property
     def weights_name(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import tempfile
 import threading
@@ -19,13 +18,12 @@ from analysis.tracks import flicker, tracks_figure
 from app import events, overrides, settings, text
 from app import text_batch as words
 from app.batch_job import MAX_EVERY, MAX_PHOTOS, BatchJob, Step, describe, open_feed
+from app.discretion import sentence_of
 from app.session import Ask, Session
 from app.video import MAX_FRAMES, MAX_SECONDS
 from app.widgets.photo_input import check_uploaded
 from app.widgets.plotly_view import PlotlyView
-from dynamask.errors import DynaMaskError, InputError
-
-logger = logging.getLogger(__name__)
+from dynamask.errors import InputError
 
 # one batch at a time, beside the single photos: the model itself takes turns photo by photo
 QUEUE = {"concurrency_limit": 1, "concurrency_id": "batch"}
@@ -182,11 +180,8 @@ class BatchTab:
             yield self._began()
             ask = _ask(policy, min_score, classes)
             yield from self._run(files, ask, every, folder, cancel)
-        except DynaMaskError as error:
-            yield self._failed(str(error))
-        except Exception:
-            logger.exception("unexpected error in a batch")
-            yield self._failed(text.UNEXPECTED)
+        except Exception as error:
+            yield self._failed(sentence_of(error, "in a batch"))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             with self._lock:

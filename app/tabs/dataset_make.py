@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Generator, Iterator
 from html import escape
@@ -22,17 +21,15 @@ from app.dataset_keep import Keeper
 from app.dataset_reading import DESK
 from app.dataset_runs import Shelf
 from app.dataset_views import policy_choices
-from app.discretion import DISCRETION
+from app.discretion import sentence_of
 from app.guard import sentences, streaming
 from app.session import Session
 from app.tabs.inspect import QUIET
 from app.widgets.photo_input import check_uploaded
-from dynamask.errors import DynaMaskError, InputError
+from dynamask.errors import InputError
 
 if TYPE_CHECKING:
     from app.tabs.dataset import DatasetTab
-
-logger = logging.getLogger(__name__)
 
 Answer = dict[Any, Any]
 
@@ -176,12 +173,8 @@ class MakePanel:
                 self._begun[str(request.session_hash)] = (owner, run_name)
             yield {self.stop: gr.update(interactive=True)}
             yield from self._following(owner)
-        except DynaMaskError as error:
-            yield self._failed(DISCRETION.told(error))
-            return
-        except Exception:
-            logger.exception("unexpected error on making a run")
-            yield self._failed(text.UNEXPECTED)
+        except Exception as error:
+            yield self._failed(sentence_of(error, "on making a run"))
             return
         yield from self._ended(visitor, group, owner, run_name)
 

@@ -14,6 +14,7 @@ from gradio.components.image import ImageData
 from gradio.utils import get_upload_folder
 
 from app import text
+from app.discretion import DISCRETION
 from app.widgets.stubless import no_stub_files
 from dynamask.errors import InputError
 
@@ -57,4 +58,4 @@ with no_stub_files():
             try:
                 return check_uploaded(payload.path)
             except InputError as error:
-                raise gr.Error(str(error), title="", print_exception=False) from None
+                raise gr.Error(DISCRETION.told(error), title="", print_exception=False) from None
