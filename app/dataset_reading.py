@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from analysis.coco_io import Dataset, read_dataset
 from app import text_dataset as words
@@ -18,6 +19,8 @@ SMALL_BYTES = 2_000_000  # read in a second, with 50 MB of memory
 WAIT_SECONDS = 240.0  # several files of the largest size that may be uploaded
 PAUSE_SECONDS = 0.4
 MOST_WAITING = 8  # each keeps one of the server's threads
+
+T = TypeVar("T")
 
 
 class Desk:
@@ -54,8 +57,27 @@ class Desk:
             DataError: the file cannot be used.
             InputError: too many wait, or the wait took too long.
         """
+        return self._taking(file, lambda: self._read(file, folder))
+
+    def take(self, file: Path, read: Callable[[], T]) -> T:
+        """Read a file in another way when it is its turn, in a thread that has nobody to tell.
+
+        Args:
+            file: what is read; its size says whether it has to wait.
+            read: reads it.
+
+        Raises:
+            DataError: as ``read`` does.
+            InputError: too many wait, or the wait took too long.
+        """
+        for result in self._taking(file, read):
+            if result is not None:
+                return result
+        raise InputError(words.READ_BUSY)
+
+    def _taking(self, file: Path, read: Callable[[], T]) -> Iterator[T | None]:
         if _size(file) <= SMALL_BYTES:
-            yield self._read(file, folder)
+            yield read()
             return
         if not self._waiting.acquire(blocking=False):
             raise InputError(words.READ_BUSY)
@@ -67,19 +89,16 @@ class Desk:
                 yield None
             # never held across a yield: whoever listens may be gone
             try:
-                dataset = self._read(file, folder)
+                result = read()
             finally:
                 self._lock.release()
         finally:
             self._waiting.release()
-        yield dataset
+        yield result
 
     def read(self, file: Path, folder: Path | None = None) -> Dataset:
         """As :meth:`reading`, for a thread that has nobody to tell."""
-        for dataset in self.reading(file, folder):
-            if dataset is not None:
-                return dataset
-        raise InputError(words.READ_BUSY)
+        return self.take(file, lambda: self._read(file, folder))
 
 
 DESK = Desk()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from app import settings, text
+from app.dataset_reading import DESK
 from dynamask.coco_read import CocoAnnotation, CocoImage, CocoSet, decode_mask, read_coco
 from dynamask.errors import DataError
 
@@ -78,13 +79,13 @@ def read_truth(path: str | Path, image_size: tuple[int, int], name: str) -> Trut
 
     Raises:
         DataError: no COCO file, or it does not have this photo.
+        InputError: too many large files wait to be read.
     """
     path = Path(path)
     _check_size(path)
-    coco = read_coco(path)
+    coco, digest = DESK.take(path, lambda: (read_coco(path), hashlib.sha256(path.read_bytes())))
     image = _find(coco, image_size, name)
     kept = tuple(a for a in coco.by_image[image.id] if not a.crowd)
-    digest = hashlib.sha256(path.read_bytes())
     digest.update(f"{image.id}".encode())
     return Truth(
         key=digest.hexdigest(),
@@ -104,6 +105,7 @@ def read_boxes(path: str | Path, image_size: tuple[int, int], name: str) -> Rows
 
     Raises:
         DataError: the file cannot be used, or has no box for this photo.
+        InputError: too many large files wait to be read.
     """
     from dynamask.detectors import ResultsDetector, inside
 
@@ -111,7 +113,8 @@ def read_boxes(path: str | Path, image_size: tuple[int, int], name: str) -> Rows
     _check_size(path)
     rows: Rows
     if _is_list(path):
-        found = ResultsDetector(path)(np.zeros((*image_size, 3), dtype=np.uint8), name)
+        results = DESK.take(path, lambda: ResultsDetector(path))
+        found = results(np.zeros((*image_size, 3), dtype=np.uint8), name)
         rows = [
             (tuple(map(float, box)), label, float(score))
             for box, label, score in zip(found.boxes, found.names, found.scores, strict=True)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app import dataset_reading as reading
+from app import truth
 from app.dataset_reading import Desk
 from dynamask.errors import DataError, InputError
 
@@ -118,3 +119,19 @@ def test_a_file_that_fails_lets_the_next_one_in(large: Path) -> None:
     for _ in range(3):
         with pytest.raises(DataError, match="export it again"):
             desk.read(large)
+
+
+@pytest.mark.parametrize("results", [False, True])
+def test_inspect_reads_large_files_at_the_same_desk(
+    results: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, path = Desk(seconds=0.1), tmp_path / "a.json"
+    path.write_text("[]" if results else "{}", encoding="utf-8")
+    monkeypatch.setattr(truth, "DESK", desk, raising=False)
+    monkeypatch.setattr(reading, "SMALL_BYTES", 1)
+    read = truth.read_boxes if results else truth.read_truth
+    with desk._lock, pytest.raises(InputError, match="busy server"):  # somebody else is at it
+        read(path, (4, 4), "a.png")
+    with pytest.raises(DataError):  # then it is its turn: the file is no use
+        read(path, (4, 4), "a.png")
+    assert not desk._lock.locked()
