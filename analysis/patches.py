@@ -23,7 +23,7 @@ from dynamask.palette import GRID_COLOURS, UNKNOWN_CLASS, halo, rgb
 SIDE = 240  # px of a patch; a gallery shows it at half of that
 MARGIN = 0.15  # of the box's longer side
 MIN_CROP = 24  # px of the photo, so that a tiny object is seen with its surroundings
-PAPER, SHAPE = (243, 243, 245), (63, 63, 70)
+PAPER, SHAPE = (82, 82, 91), (212, 212, 216)  # neither dazzles on a light or a dark page
 MAX_PIXELS = 60_000_000  # of a photo whose mask is unpacked
 
 

@@ -88,7 +88,7 @@ color:#27272a;background:#fff}
 h1{font-size:1.7rem;margin-bottom:.2rem}h2{margin-top:2.4rem;font-size:1.25rem}
 table{border-collapse:collapse;font-size:.86rem;display:block;overflow-x:auto}
 th,td{padding:.25rem .6rem;border-bottom:1px solid #d4d4d8;text-align:right;white-space:nowrap}
-th:first-child,td:first-child{text-align:left}
+th:first-child,td:first-child,.words{text-align:left}
 .plot{height:560px;margin:1rem 0}.soft{color:#52525b}
 @media(prefers-color-scheme:dark){body{color:#e4e4e7;background:#18181b}
 th,td{border-color:#3f3f46}.soft{color:#a1a1aa}}
@@ -282,9 +282,15 @@ def _table(table: pd.DataFrame, heads: dict[str, str] | None = None) -> str:
         table = table.assign(**{c: table[c].map(policy_words) for c in names})
     heads = heads or {str(c): str(c) for c in table.columns}
     columns = [_column(table, name) for name in heads]
-    head = "".join(f"<th>{_text(words)}</th>" for words in heads.values())
+    # numbers end at the right, words begin at the left, as all first columns do
+    worded = [k and all(isinstance(v, str) for v in table[c]) for k, c in enumerate(heads)]
+    marks = [' class="words"' if words else "" for words in worded]
+    titles = zip(marks, heads.values(), strict=True)
+    head = "".join(f"<th{mark}>{_text(words)}</th>" for mark, words in titles)
     body = "".join(
-        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>"
+        "<tr>"
+        + "".join(f"<td{m}>{_text(cell)}</td>" for m, cell in zip(marks, row, strict=True))
+        + "</tr>"
         for row in zip(*columns, strict=True)
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

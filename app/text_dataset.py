@@ -230,7 +230,8 @@ MAKE_POLICIES = "Policies to measure"
 MAKE_POLICIES_INFO = (
     "Who chooses the grids at the ground-truth boxes. All of them share one look at each photo, so "
     "more policies cost little. Filters and comparisons offer those that are ticked; quality "
-    "against cost is drawn for all, for the size rule only where it is ticked."
+    "against cost is drawn for all, for the size rule only where it is ticked. At the detector's "
+    "boxes the switch chooses; all fixed grids and budgets are compared there, too."
 )
 MAKE_NO_POLICY = "Expected at least one policy, got none; tick one."
 MAKE_CHECK = "Check the file"

@@ -233,7 +233,11 @@ class MakePanel:
         return gr.update(interactive=False)
 
     def on_unload(self, request: gr.Request) -> None:
-        """A page was closed. A stranger's run stops then: the model is for those who are there."""
+        """A page was closed or reloaded. A stranger's run that it started stops then.
+
+        The model is for those who are there. A run that was resumed in the Runs tab goes on, since
+        somebody asked for its rest.
+        """
         with self._lock:
             owner, name = self._begun.pop(str(request.session_hash), ("", ""))
         if self.shelf.public and self.board.is_making(name):

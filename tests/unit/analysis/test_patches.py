@@ -28,6 +28,20 @@ def test_a_silhouette_has_the_masks_place() -> None:
     assert tuple(out[SIDE // 2, SIDE // 2]) == SHAPE and tuple(out[3, 3]) == PAPER
 
 
+def test_silhouettes_can_be_told_from_their_ground_and_dazzle_on_no_page() -> None:
+    lit = [contrast(colour, (255, 255, 255)) for colour in (PAPER, SHAPE)]
+    assert lit[0] / lit[1] > 3
+    assert all(contrast(PAPER, page) > 1.5 for page in ((255, 255, 255), (24, 24, 27)))
+
+
+def contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
+    """WCAG's contrast ratio, 1 to 21."""
+    parts = np.array([one, other]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    light = np.sort(linear @ (0.2126, 0.7152, 0.0722)) + 0.05
+    return float(light[1] / light[0])
+
+
 def test_a_photo_is_seen_in_its_place() -> None:
     photo = np.zeros((100, 200, 3), np.uint8)
     photo[40:60, 90:110] = (10, 200, 30)

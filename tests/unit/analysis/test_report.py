@@ -14,7 +14,7 @@ from run_factory import invent_detections, write_detections
 from analysis import dashboards
 from analysis.compare import compare, verdict
 from analysis.filters import PHOTO_BUCKETS, Filters, Folder
-from analysis.report import EMPTY, METHOD, main, render, write_report
+from analysis.report import EMPTY, METHOD, _table, main, render, write_report
 from analysis.summary import summarise
 from analysis.synthetic import write_run
 from dynamask.errors import DataError, InputError
@@ -58,6 +58,13 @@ def test_figures_are_in_it(text: str) -> None:
     assert set(figures) == set(dashboards.FIGURES)
     for name in figures:
         assert f'id="plot-{name}"' in text
+
+
+def test_words_begin_at_the_left_and_numbers_end_at_the_right() -> None:
+    table = pd.DataFrame({"kind": ["missed"], "n": [3], "meaning": ["no detection fits"]})
+    assert _table(table).endswith(
+        '<tr><td>missed</td><td>3</td><td class="words">no detection fits</td></tr></tbody></table>'
+    )
 
 
 def test_tables_name_policies_and_columns_for_people(folders: tuple[Path, Path]) -> None:
