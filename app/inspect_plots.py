@@ -15,6 +15,7 @@ import gradio as gr
 from analysis import photo_figures as draw
 from app import events
 from app import text_plots as words
+from app.discretion import sentence_of
 from app.inside_pictures import inside_value
 from app.inspect_parts import Parts, State
 from app.picture import object_name
@@ -24,8 +25,7 @@ from app.widgets.plotly_view import PlotlyView
 from dynamask.errors import DynaMaskError
 
 if TYPE_CHECKING:
-    from app.discretion import sentence_of
-from app.session import Decoded, Opened
+    from app.session import Decoded, Opened
 
 HEIGHT = 340  # px
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}

@@ -16,6 +16,8 @@ from app import api, headers
 from app.batch_job import BatchJob, Feed, Picture
 from app.compare_handlers import CompareHandlers
 from app.discretion import DISCRETION, Discretion, sentence_of
+from app.inspect_parts import new_state
+from app.inspect_plots import PhotoPlots
 from app.session import Session
 from app.tabs.batch import BatchTab
 from dynamask.errors import DataError, WeightsError
@@ -78,6 +80,14 @@ def test_a_photo_that_compare_cannot_use() -> None:
     tab._closed = lambda sentence, controls: closed.append(sentence)  # type: ignore[assignment]
     tab._opened(fails, {}, (), 0)  # type: ignore[arg-type]
     check(closed)
+
+
+@pytest.mark.usefixtures("public")
+def test_an_object_that_cannot_be_seen_from_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    plots = PhotoPlots(Session(load=fails))
+    monkeypatch.setattr(plots, "_reopen", fails)
+    asked = gr.EventData(None, {"id": 1})
+    check(plots.on_inside({**new_state(), "key": "a"}, "msm", 0.1, 0.5, 0.05, asked))
 
 
 @pytest.mark.usefixtures("public")
