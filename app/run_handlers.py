@@ -120,7 +120,7 @@ class RunHandlers:
         return str(visitor) if self.shelf.public else ""
 
     @streaming
-    def on_resume(self, visitor: Any, key: Any) -> Iterator[Answer]:
+    def on_resume(self, visitor: Any, key: Any, request: gr.Request) -> Iterator[Answer]:
         """Go on with a run that was stopped; yields as photos are finished."""
         info = self.shelf.find(key, visitor)
         if not self.shelf.may_change(info, visitor):
@@ -129,6 +129,7 @@ class RunHandlers:
             raise InputError(words.RESUME_DONE.format(name=info.name))
         owner = self._owner(visitor)
         self.board.start(info.name, owner, resume_work(self.session, self.shelf, info))
+        self.dataset.make.pages.show(request.session_hash, owner, info.name)
         yield {self.resume: gr.update(interactive=False), **self._stoppable()}
         for look in self.board.follow(owner):
             yield {self.progress: progress_html(look), **self.dataset.make.followed(look)}

@@ -209,8 +209,14 @@ MAKE_FILE = "COCO file (instances JSON)"
 MAKE_ZIP = "Zip of its photos"
 MAKE_FILE_PATH = "Or its path on this machine"
 MAKE_FOLDER = "Folder with its photos, on this machine"
-MAKE_LOCAL = "Photos in a folder of this machine are read where they are; a zip is unpacked."
-MAKE_PUBLIC = "Photos come as one zip; they are deleted together with the run. {limits}"
+MAKE_LOCAL = (
+    "Photos in a folder of this machine are read where they are; a zip is unpacked. A run goes on "
+    "when its page is closed."
+)
+MAKE_PUBLIC = (
+    "Photos come as one zip; they are deleted together with the run. A run stops shortly after its "
+    "last page is closed, and is resumed in the Runs tab. {limits}"
+)
 KEEP_LIMITS = (
     "You may keep {runs} runs with {gigabytes:g} GB in all; each is removed {hours:g} hours after "
     "you last looked at it."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator, Iterator
 from html import escape
 from pathlib import Path
@@ -18,6 +17,7 @@ from app import text_dataset as words
 from app.dataset_handlers import is_token
 from app.dataset_job import Board, Look
 from app.dataset_keep import Keeper
+from app.dataset_pages import Pages
 from app.dataset_reading import DESK
 from app.dataset_runs import Shelf
 from app.dataset_views import policy_choices
@@ -49,9 +49,7 @@ class MakePanel:
     ) -> None:
         self.session, self.shelf, self.board = session, shelf, board
         self.keeper = keeper or Keeper(shelf, board)
-        # owner and name of the runs that pages started, by session
-        self._begun: dict[str, tuple[str, str]] = {}
-        self._lock = threading.Lock()
+        self.pages = Pages(board, public=shelf.public)
 
     def build(self, demo: gr.Blocks, dataset: DatasetTab) -> None:
         """Lay the panel out inside the current context and wire its events."""
@@ -169,8 +167,7 @@ class MakePanel:
             chosen = making.check_policies(policies)
             source = making.Source(file, coco_name, uploaded, photos, is_zip, chosen)
             run_name = yield from self._beginning(source, str(name or ""), owner, room)
-            with self._lock:
-                self._begun[str(request.session_hash)] = (owner, run_name)
+            self.pages.show(request.session_hash, owner, run_name)
             yield {self.stop: gr.update(interactive=True)}
             yield from self._following(owner)
         except Exception as error:
@@ -213,12 +210,13 @@ class MakePanel:
             self.board.release(claim)
 
     @streaming
-    def on_look(self, visitor: Any) -> Iterator[Answer]:
+    def on_look(self, visitor: Any, request: gr.Request) -> Iterator[Answer]:
         """A page was opened: show the run that is being made, where it is one's own."""
         owner = str(visitor) if self.shelf.public else ""
         look = self.board.look(owner)
         if look is None or not look.at_work:
             return
+        self.pages.show(request.session_hash, owner, look.name)
         yield {
             self.start: gr.update(interactive=False),
             self.stop: gr.update(interactive=True),
@@ -233,15 +231,8 @@ class MakePanel:
         return gr.update(interactive=False)
 
     def on_unload(self, request: gr.Request) -> None:
-        """A page was closed or reloaded. A stranger's run that it started stops then.
-
-        The model is for those who are there. A run that was resumed in the Runs tab goes on, since
-        somebody asked for its rest.
-        """
-        with self._lock:
-            owner, name = self._begun.pop(str(request.session_hash), ("", ""))
-        if self.shelf.public and self.board.is_making(name):
-            self.board.stop(owner)  # not a later run, of another page of theirs
+        """A page was closed or reloaded; what becomes of its run is up to :class:`Pages`."""
+        self.pages.close(request.session_hash)
 
     # -- parts -----------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ import os
 import threading
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +17,9 @@ from analysis.coco_io import read_dataset
 from analysis.config import RunConfig
 from analysis.schema import SCHEMA_VERSION
 from app import dataset_make as making
-from app.dataset_job import Board, Look
+from app.dataset_job import Look
 from app.dataset_runs import Shelf
 from app.session import Session
-from app.tabs.dataset_make import MakePanel
 from dynamask.errors import DataError, InputError
 from dynamask.predictor import Predictor
 
@@ -342,17 +340,3 @@ def test_a_file_is_read_once(
     info = shelf.find("own/mine")
     assert making.resume_work(session, shelf, info)(lambda done, total: None, threading.Event())
     assert len(reads) == 2
-
-
-def test_a_page_that_closes_stops_its_own_run_only(tmp_path: Path) -> None:
-    """A stranger has two: the first one's run has ended, the other one's is being made."""
-    board, mine = Board(), "m" * 32
-    panel = MakePanel(None, Shelf(tmp_path, public=True), board)  # type: ignore[arg-type]
-    panel._begun = {"first": (mine, "ended"), "other": (mine, "going")}
-    board.start("going", mine, lambda report, cancel: cancel.wait(20))
-    states = []
-    for session in ("first", "unknown", "other"):
-        panel.on_unload(SimpleNamespace(session_hash=session))  # type: ignore[arg-type]
-        states.append(board._cancel.is_set())
-    assert states == [False, False, True]
-    board.wait(10)
