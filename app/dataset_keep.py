@@ -76,11 +76,21 @@ class Keeper:
         if not self._shelf.public:
             return None
         self.sweep()
-        kept = [k for k in self._shelf.kept() if k.owned]
+        mine = [k for k in self._shelf.kept() if k.owned and self._shelf.is_owner(k.name, owner)]
+        if len(mine) >= self.limits.runs:
+            raise InputError(words.KEEP_RUNS.format(most=self.limits.runs))
+        return self.left(owner)
+
+    def left(self, owner: str) -> int | None:
+        """Bytes by which what a visitor has may grow; None where there is no limit.
+
+        Raises:
+            InputError: by none.
+        """
+        if not self._shelf.public:
+            return None
+        kept, limits = [k for k in self._shelf.kept() if k.owned], self.limits
         mine = [k for k in kept if self._shelf.is_owner(k.name, owner)]
-        limits = self.limits
-        if len(mine) >= limits.runs:
-            raise InputError(words.KEEP_RUNS.format(most=limits.runs))
         sizes = {k.name: k.size_bytes for k in kept}
         left = limits.visitor_bytes - sum(sizes[k.name] for k in mine)
         if left <= 0:

@@ -14,6 +14,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,7 @@ from analysis.coco_io import Dataset
 from analysis.coco_names import Photos
 from analysis.config import DEFAULT_POLICIES, RunConfig
 from analysis.run import Run
+from analysis.store import folder_bytes
 from app import settings, text
 from app import text_dataset as words
 from app.archives import PhotoZip, is_zip, shown, too_large
@@ -295,6 +297,7 @@ def make_work(
     resume: bool = False,
     dataset: Dataset | None = None,
     shelf: Shelf | None = None,
+    room: int | None = None,
 ) -> Work:
     """The work of a run, for dataset_job.Board.
 
@@ -304,7 +307,10 @@ def make_work(
         resume: go on with it.
         dataset: its data where that was read with its photos in place, so that it is read once.
         shelf: gives the name back where the run fails before there is anything to resume.
+        room: bytes by which the run's folder may grow; None for any number. A run that needs more
+            fails with what is done kept, to be resumed when there is room again.
     """
+    out = Path(config.out)
 
     def work(report: Report, cancel: threading.Event) -> bool:
         try:
@@ -312,12 +318,17 @@ def make_work(
             data = dataset or DESK.read(Path(config.coco), Path(config.images))
             run = Run(config, resume=resume, predictor=predictor, dataset=data)
             done = total = 0
-            for step in run.steps(cancel):
-                done, total = step.done, step.total
-                report(done, total)
+            before = folder_bytes(out)
+            with closing(run.steps(cancel)) as steps:
+                for step in steps:
+                    done, total = step.done, step.total
+                    report(done, total)
+                    full = room is not None and folder_bytes(out) - before > room
+                    if full and done < total:
+                        raise InputError(words.KEEP_TABLES.format(most=(room or 0) / 1e6))
         except BaseException:
             if shelf is not None:
-                shelf.abandon(Path(config.out).name)
+                shelf.abandon(out.name)
             raise
         return done == total
 
@@ -329,7 +340,7 @@ def reusable(source: Source, dataset: Dataset) -> Dataset | None:
     return None if source.zipped and dataset.unsized else dataset
 
 
-def resume_work(session: Session, shelf: Shelf, info: Shelved) -> Work:
+def resume_work(session: Session, shelf: Shelf, info: Shelved, room: int | None = None) -> Work:
     """The work of going on with a run.
 
     Raises:
@@ -341,7 +352,7 @@ def resume_work(session: Session, shelf: Shelf, info: Shelved) -> Work:
         raise InputError(words.RUN_OF_OTHERS)
     if not os.path.isfile(config.coco) or not os.path.isdir(config.images):
         raise DataError(words.RESUME_MOVED.format(name=info.name))
-    return make_work(session, config, resume=True)
+    return make_work(session, config, resume=True, room=room)
 
 
 def report_html(dataset: Dataset) -> str:

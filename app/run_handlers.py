@@ -128,11 +128,13 @@ class RunHandlers:
         if info.facts.state == "done":
             raise InputError(words.RESUME_DONE.format(name=info.name))
         owner = self._owner(visitor)
-        self.board.start(info.name, owner, resume_work(self.session, self.shelf, info))
-        self.dataset.make.pages.show(request.session_hash, owner, info.name)
+        making = self.dataset.make
+        work = resume_work(self.session, self.shelf, info, making.keeper.left(owner))
+        self.board.start(info.name, owner, work)
+        making.pages.show(request.session_hash, owner, info.name)
         yield {self.resume: gr.update(interactive=False), **self._stoppable()}
         for look in self.board.follow(owner):
-            yield {self.progress: progress_html(look), **self.dataset.make.followed(look)}
+            yield {self.progress: progress_html(look), **making.followed(look)}
         yield self._listed(visitor, key)
 
     def _stoppable(self) -> Answer:

@@ -227,6 +227,10 @@ KEEP_PHOTOS = (
     "Expected photos that fit into the {most:.0f} MB left for your runs, got more; zip fewer or "
     "smaller photos, or delete a run in the Runs tab."
 )
+KEEP_TABLES = (
+    "Expected tables that fit into the {most:.1f} MB left for your runs, got more; delete another "
+    "run in the Runs tab, then resume this one there."
+)
 KEEP_FULL = "Expected room for another run on this server, got a full one; try again tomorrow."
 READ_WAITING = "Other COCO files are being read; this one follows."
 READ_BUSY = "Expected a turn to read this COCO file, got a busy server; try again in a minute."

@@ -198,6 +198,7 @@ class MakePanel:
                         step,
                         dataset=making.reusable(source, dataset),
                         shelf=self.shelf,
+                        room=self.keeper.left(owner),  # beside what was copied just now
                     )
                     self.board.start(run_name, owner, work, claim)
                 elif step.problems:

@@ -194,11 +194,24 @@ def test_a_visitor_has_so_many_bytes(tmp_path: Path) -> None:
     assert server.keeper.room("s" * 32) == 500_000
 
 
+def test_one_of_all_ones_runs_may_grow_by_what_is_left(tmp_path: Path) -> None:
+    server = Server(tmp_path, runs=1, visitor_bytes=500_000)
+    path = server.make("mine", MINE, 300_000)
+    with pytest.raises(InputError, match="at most 1 runs"):
+        server.keeper.room(MINE)  # no further one
+    size = store.folder_bytes(path) + store.folder_bytes(server.shelf.home("mine"))
+    assert server.keeper.left(MINE) == 500_000 - size
+    (path / "part-9.parquet").write_bytes(b"x" * 200_000)  # tables count
+    with pytest.raises(InputError, match="delete one"):
+        server.keeper.left(MINE)
+
+
 def test_at_home_nothing_is_limited(tmp_path: Path) -> None:
     server = Server(tmp_path, public=False, runs=1)
     for k in range(3):
         server.make(f"run-{k}", "")
     server.clock.now += 1000 * HOUR
+    assert server.keeper.left("") is None
     assert server.keeper.room("") is None and server.keeper.sweep() == []
 
 

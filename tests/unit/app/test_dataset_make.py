@@ -16,10 +16,13 @@ from dataset_page import NASTY, SIDE, data_set
 from analysis.coco_io import read_dataset
 from analysis.config import RunConfig
 from analysis.schema import SCHEMA_VERSION
+from analysis.store import folder_bytes
 from app import dataset_make as making
-from app.dataset_job import Look
+from app.dataset_job import Board, Look
+from app.dataset_keep import Keeper, Limits
 from app.dataset_runs import Shelf
 from app.session import Session
+from app.tabs.dataset_make import MakePanel
 from dynamask.errors import DataError, InputError
 from dynamask.predictor import Predictor
 
@@ -163,6 +166,43 @@ def test_photos_have_to_fit_into_what_is_left(files: tuple[Path, Path], tmp_path
         prepared(shelf, files, "mine", room=size + 100)
     assert not shelf.home("mine").exists()
     assert prepared(shelf, files, "mine", room=10**9)
+
+
+def test_tables_have_to_fit_too_and_the_rest_can_be_resumed(
+    files: tuple[Path, Path], tmp_path: Path, tiny_predictor: Predictor
+) -> None:
+    shelf = Shelf(tmp_path / "runs")
+    *_, config = prepared(shelf, files, "mine")
+    session = Session(load=lambda: tiny_predictor)
+    session.start()
+    work = making.make_work(session, config, shelf=shelf, room=100)  # not even a manifest's
+    for done in (0, 1):
+        with pytest.raises(InputError, match=r"the 0\.0 MB left .* resume this one"):
+            work(lambda done, total: None, threading.Event())
+        info = shelf.find("own/mine")
+        assert (info.facts.state, info.facts.photos_done) == ("stopped", done)
+        work = making.resume_work(session, shelf, info, 500)  # less than a photo's rows
+    work = making.resume_work(session, shelf, info, 10**9)
+    assert work(lambda done, total: None, threading.Event())
+    assert shelf.find("own/mine").facts.state == "done"
+
+
+def test_a_run_may_take_what_its_photos_leave(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf, board, owner = Shelf(tmp_path / "runs", public=True), Board(), "m" * 32
+    keeper = Keeper(shelf, board, Limits(visitor_bytes=10**8, all_bytes=10**9))
+    panel = MakePanel(None, shelf, board, keeper)  # type: ignore[arg-type]
+    panel.report = panel.progress = "said"  # type: ignore[assignment]
+    rooms = []
+    monkeypatch.setattr(making, "make_work", lambda *_, room, **__: (rooms.append(room), idle)[1])
+    list(panel._beginning(source(files), "mine", owner, keeper.room(owner)))
+    board.wait(10)
+    assert rooms == [10**8 - folder_bytes(shelf.home("mine"))] and rooms[0] > 0
+
+
+def idle(report: Any, cancel: threading.Event) -> bool:
+    return True
 
 
 def test_policies_that_were_ticked() -> None:

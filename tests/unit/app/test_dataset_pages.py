@@ -43,7 +43,9 @@ class Server:
         info = SimpleNamespace(name="going", facts=SimpleNamespace(state="stopped"), shipped=False)
         monkeypatch.setattr(shelf, "find", lambda key, visitor: info)
         monkeypatch.setattr(shelf, "may_change", lambda info, visitor: True)
-        monkeypatch.setattr(run_handlers, "resume_work", lambda *_: work)
+        self.rooms: list[int | None] = []
+        resumed = lambda *given: (self.rooms.append(given[3]), work)[1]  # noqa: E731
+        monkeypatch.setattr(run_handlers, "resume_work", resumed)
         monkeypatch.setattr(dataset_make, "coco_source", lambda *_, **__: (folder, "a", False))
         monkeypatch.setattr(dataset_make, "photo_source", lambda *_, **__: (folder, False))
         monkeypatch.setattr(self.panel, "_beginning", self._beginning)
@@ -128,6 +130,11 @@ def test_a_page_of_another_run_stops_nothing(server: Server) -> None:
     assert not server.stops(0.6)
     server.close("other")
     assert server.stops()
+
+
+def test_a_resumed_run_has_limits_too(server: Server) -> None:
+    server.open("page", "resumed")
+    assert server.rooms == [server.panel.keeper.limits.visitor_bytes]
 
 
 def test_a_page_that_closes_is_not_waited_for(server: Server) -> None:
