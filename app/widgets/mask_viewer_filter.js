@@ -71,7 +71,7 @@ function why() { // there is nothing to see, and what to do
 }
 
 function tellVisible() {
-  const detail = { ids: shown().map((o) => o.id), why: why() };
+  const detail = { ids: shown().map((o) => o.id), why: why(), picked: picked && [...picked] };
   document.dispatchEvent(new CustomEvent('dm-visible', { detail }));
 }
 

@@ -12,6 +12,7 @@ let latest = 0; // the newest answer's number: an older one that comes late is n
 let chosen = new Set(); // ids with a ring
 let brushed = null; // ids inside this plot's own brush, of a plot that is linked to nothing
 let mine = null; // ids inside it, of a linked plot: the picture then shows these and no others
+let outline = []; // that brush, as shapes: a selection of plotly's would let filtered points in it shine
 let dropped = 0; // brushes so far that are no more
 let visible = null; // ids that the picture's filters leave
 let reason = ''; // why these are none
@@ -127,7 +128,10 @@ function composed() {
   layout.uirevision = layout.uirevision || find('title').textContent || 'plot'; // a zoom outlives new numbers
   layout.dragmode = dragMode();
   layout.clickmode = 'event';
-  layout.selections = (brushed || mine) && target.layout ? target.layout.selections || [] : [];
+  if (mine) layout.shapes = [...(layout.shapes || []), ...outline.map((shape) => ({
+    ...shape, line: { color: look.ink, width: 1.5, dash: 'dot' }, fillcolor: 'rgba(0,0,0,0)', layer: 'above',
+  }))];
+  layout.selections = brushed && target.layout ? target.layout.selections || [] : [];
   layout.selectionrevision = dropped; // or plotly brings the old box back, and points in it shine
   layout.newselection = { line: { color: look.ink, width: 1.5 } };
   layout.activeselection = { fillcolor: look.accent, opacity: 0.08 };

@@ -2,7 +2,8 @@
 //
 // Events of the document, for what is about the same photo; none of them makes a request:
 //   dm-select  {id, source}   an object was chosen, or none (null)
-//   dm-visible {ids, why}     the objects that the picture's filters leave; why there are none
+//   dm-visible {ids, why, picked}  the objects that the picture's filters leave; why there are
+//                             none; the objects of the brush among these filters, or null
 //   dm-pick    {ids, source}  only these are wanted in the picture; null is all
 //   dm-ask     {}             somebody new wants to hear the first two
 
@@ -38,7 +39,23 @@ function rangeOf(event) {
 
 function dropBrush() {
   brushed = mine = null;
+  outline = [];
   dropped += 1;
+}
+
+function outlineOf(event) { // plotly has not written its own box down yet
+  const area = event.range || event.lassoPoints, axes = Object.keys(area);
+  const xref = axes.find((axis) => axis[0] === 'x'), yref = axes.find((axis) => axis[0] === 'y');
+  const xs = area[xref], ys = area[yref];
+  if (event.range) return { type: 'rect', xref, yref, x0: xs[0], x1: xs[1], y0: ys[0], y1: ys[1] };
+  return { type: 'path', xref, yref, path: 'M' + xs.map((x, at) => x + ',' + ys[at]).join('L') + 'Z' };
+}
+
+function keepBrush(ids, event) {
+  dropped += 1; // plotly's own box makes way for the outline
+  mine = new Set(ids);
+  outline = [outlineOf(event)];
+  say('dm-pick', { ids });
 }
 
 function clearBrush() {
@@ -68,7 +85,7 @@ function listen() {
     const more = ids.length > MAX_IDS || figure.data.some(isHexagons), kind = event.lassoPoints ? 'lasso' : 'box';
     trigger('select', { kind, ids: more ? [] : ids, more, mark: null, range: rangeOf(event) });
     if (!fixed.linked) brushed = new Set(ids);
-    else if (ids.length) { mine = new Set(ids); say('dm-pick', { ids }); } else dropBrush();
+    else if (ids.length) keepBrush(ids, event); else dropBrush();
     draw();
   });
   target.on('plotly_doubleclick', clearBrush);
@@ -81,10 +98,10 @@ if (fixed.linked) {
     chosen = new Set(now === null ? [] : [now]);
     draw();
   });
-  hear('dm-visible', ({ ids, why }) => {
+  hear('dm-visible', ({ ids, why, picked }) => {
     visible = Array.isArray(ids) ? new Set(ids) : null;
-    const same = mine && visible && mine.size === visible.size && [...mine].every((id) => visible.has(id));
-    if (mine && !same) dropBrush(); // another plot's brush, Reset, or a filter
+    const same = mine && Array.isArray(picked) && mine.size === picked.length && picked.every((id) => mine.has(id));
+    if (mine && !same) dropBrush(); // another plot's brush, Reset, or another photo
     reason = visible && !visible.size && typeof why === 'string' ? why : '';
     writeNothing();
     draw();

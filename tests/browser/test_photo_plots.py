@@ -115,12 +115,27 @@ def a_brush(page: Page, picture: Callable[..., None], found: int) -> None:
     for name, times in (("grids", 1), ("odds", 4)):
         expect(plot(page, name)).to_have_attribute("data-faded", str(times * (found - len(left))))
     assert not requests  # all of this happened in the browser
-    expect(plot(page, "grids").locator(".selectionlayer path")).not_to_have_count(0)
+    box = plot(page, "grids").locator(".shapelayer path, .selectionlayer path")
+    boxes = box.count()
+    a_filter_beside_it(page, found - len(left))
+    assert boxes and box.count() == boxes
     picture(page, "a brush")
     plot(page, "odds").get_by_role("button", name="Reset").click()
     expect(viewer(page)).to_have_attribute("data-shown", str(found))
     expect(plot(page, "grids")).to_have_attribute("data-faded", "0")
-    expect(plot(page, "grids").locator(".selectionlayer path")).to_have_count(0)
+    expect(box).to_have_count(0)
+
+
+def a_filter_beside_it(page: Page, out: int) -> None:
+    """A filter acts on what the brush keeps, and leaves the brush and its box alone."""
+    page.get_by_test_id("filter").locator("summary").click()
+    first = page.get_by_test_id("filter-classes").first
+    first.uncheck()
+    more = int(plot(page, "grids").get_attribute("data-faded"))
+    assert more >= out
+    first.check()
+    expect(plot(page, "grids")).to_have_attribute("data-faded", str(out))
+    page.get_by_test_id("filter").locator("summary").click()
 
 
 def every_filter(page: Page, picture: Callable[..., None], found: int) -> None:

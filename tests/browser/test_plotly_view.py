@@ -128,6 +128,37 @@ def test_linked_plots_share_selection_filter_and_brush(open_plots: Callable[...,
     assert page.evaluate("window.heard") == [[1, 2]]
 
 
+def test_a_brush_and_its_box_end_together(open_plots: Callable[..., Page]) -> None:
+    """The picture's filters act beside a brush; only where it lets go of its objects is it over."""
+    page = open_plots()
+    a, b = ready(page, "linked-a"), ready(page, "linked-b")
+    brush(page, a, 1, 4)
+    box = a.locator(".shapelayer path, .selectionlayer path")
+    tell = """(detail) => document.dispatchEvent(new CustomEvent('dm-visible', { detail }))"""
+    for left in ([2, 3, 4, 5], [3, 5], [], [2, 3, 4, 5]):  # no filter, one, one too many, none
+        page.evaluate(tell, {"ids": left, "why": "None.", "picked": [2, 3, 4, 5]})
+        for plot in (a, b):
+            expect(plot).to_have_attribute("data-faded", str(8 - len(left)))
+            page.wait_for_timeout(300)  # plotly draws after that is said
+            assert bright(plot) == left
+        expect(box).not_to_have_count(0)
+    page.evaluate(tell, {"ids": [2, 3], "why": "", "picked": None})  # "Show all", then a filter
+    expect(box).to_have_count(0)
+    expect(a).to_have_attribute("data-faded", "6")
+    brush(page, a, 1, 2)
+    page.evaluate(tell, {"ids": [2, 3], "why": "", "picked": [2, 3]})
+    expect(box).not_to_have_count(0)
+    page.evaluate(tell, {"ids": [3, 4], "why": "", "picked": [3, 4]})  # a brush of the other plot
+    expect(box).to_have_count(0)
+
+
+def bright(plot: Locator) -> list[int]:
+    """Ids of the points that are drawn in full."""
+    marks = plot.locator(".scatterlayer .trace").first.locator(".points path")
+    seen = marks.evaluate_all("(all) => all.map((m) => Number(getComputedStyle(m).opacity))")
+    return [k + 1 for k, opacity in enumerate(seen) if opacity > 0.5]
+
+
 def test_an_older_answer_never_replaces_a_newer_one(open_plots: Callable[..., Page]) -> None:
     page = open_plots()
     plot = view(page, "first")
