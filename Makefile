@@ -17,6 +17,8 @@ help: ## list the targets
 app: $(VENV)/.installed ## install what is missing and serve the page (ARGS="--port 8000")
 	$(PY) -m app $(ARGS)
 
+# Two workers on two cores: threads that spin while they wait would take the other's core.
+test: export OMP_WAIT_POLICY := PASSIVE
 test: $(VENV)/.installed-dev chromium ## run the whole test suite (ARGS="-k name", "-n 0" one by one)
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25 $(ARGS)
 

@@ -17,7 +17,7 @@ from dynamask.config import preset
 from dynamask.model.detector import DynaMask
 from dynamask.predictor import Predictor
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # two test files run at a time
 
 RANDOM_SCORE = 1e-4  # random weights spread the score over 81 classes
 SHOWN = 12
