@@ -18,7 +18,8 @@ from app import run_words, text, text_dataset, uploads_folder
 from app import text_runs as words
 from app.dataset_handlers import label
 from app.dataset_job import Board
-from app.dataset_make import progress_html, resume_work
+from app.dataset_make import resume_work
+from app.dataset_make_html import progress_html
 from app.dataset_runs import Shelf, Shelved
 from app.dataset_views import policy_choices, present
 from app.guard import sentences, streaming

@@ -12,6 +12,7 @@ import gradio as gr
 from analysis.coco_io import Dataset
 from analysis.config import DEFAULT_POLICIES, RunConfig
 from app import dataset_make as making
+from app import dataset_make_html as says
 from app import text
 from app import text_dataset as words
 from app.dataset_handlers import is_token
@@ -139,7 +140,7 @@ class MakePanel:
         """Say what a COCO file holds, without making a run."""
         for dataset in DESK.reading(self._coco(upload, path)[0]):
             waits = dataset is None
-            yield _note(words.READ_WAITING) if waits else making.report_html(dataset)
+            yield _note(words.READ_WAITING) if waits else says.report_html(dataset)
 
     def on_start(
         self,
@@ -187,7 +188,7 @@ class MakePanel:
                 if dataset is None:
                     yield {self.progress: _note(words.READ_WAITING)}
             assert dataset is not None  # noqa: S101 - what comes last
-            yield {self.report: making.report_html(dataset)}
+            yield {self.report: says.report_html(dataset)}
             run_name = ""
             for step in making.prepare(self.shelf, source, dataset, name, owner, room):
                 claim = self.board.claim(claim)
@@ -202,7 +203,7 @@ class MakePanel:
                     )
                     self.board.start(run_name, owner, work, claim)
                 elif step.problems:
-                    yield {self.report: making.unpacked_html(step)}
+                    yield {self.report: says.unpacked_html(step)}
                 elif step.written % 10 == 0:
                     said = words.MAKE_UNPACKING.format(done=step.written)
                     yield {self.progress: _note(said)}
@@ -251,7 +252,7 @@ class MakePanel:
 
     def _following(self, owner: str) -> Iterator[Answer]:
         for look in self.board.follow(owner):
-            yield {self.progress: making.progress_html(look)}
+            yield {self.progress: says.progress_html(look)}
 
     def _ended(self, visitor: Any, group: Any, owner: str, name: str) -> Iterator[Answer]:
         yield self._at_rest()
@@ -282,7 +283,7 @@ class MakePanel:
         """The panel beside a run that another tab goes on with, or has deleted (None)."""
         at_work = look is not None and look.at_work
         return {
-            self.progress: making.progress_html(look) if look else _note(words.MAKE_IDLE),
+            self.progress: says.progress_html(look) if look else _note(words.MAKE_IDLE),
             self.start: gr.update(interactive=not at_work),
             self.stop: gr.update(interactive=at_work and look.state == "running"),
         }

@@ -18,6 +18,7 @@ from analysis.config import RunConfig
 from analysis.schema import SCHEMA_VERSION
 from analysis.store import folder_bytes
 from app import dataset_make as making
+from app import dataset_make_html as says
 from app.dataset_job import Board, Look
 from app.dataset_keep import Keeper, Limits
 from app.dataset_runs import Shelf
@@ -107,17 +108,17 @@ def test_the_report_shows_names_as_text(files: tuple[Path, Path]) -> None:
     coco = json.loads(files[0].read_text())
     coco["images"][0]["file_name"] = f"../{NASTY}"
     files[0].write_text(json.dumps(coco))
-    said = making.report_html(read_dataset(files[0]))
+    said = says.report_html(read_dataset(files[0]))
     assert "9999" in said and NASTY not in said
 
 
 def test_progress_in_words() -> None:
-    assert "failed" in making.progress_html(Look("r", "failed", problem="Expected <b>"))
-    assert "<b>" not in making.progress_html(Look("r", "failed", problem="Expected <b>"))
-    said = making.progress_html(Look("r", "running", 5, 10, 0.5))
+    assert "failed" in says.progress_html(Look("r", "failed", problem="Expected <b>"))
+    assert "<b>" not in says.progress_html(Look("r", "failed", problem="Expected <b>"))
+    said = says.progress_html(Look("r", "running", 5, 10, 0.5))
     assert 'value="5"' in said and "10 s" in said
-    assert "1 of 1 photo." in making.progress_html(Look("r", "done", 1, 1))
-    assert "9 of 1,000 photos." in making.progress_html(Look("r", "stopped", 9, 1000))
+    assert "1 of 1 photo." in says.progress_html(Look("r", "done", 1, 1))
+    assert "9 of 1,000 photos." in says.progress_html(Look("r", "stopped", 9, 1000))
 
 
 def test_one_is_told_as_one(files: tuple[Path, Path]) -> None:
@@ -125,7 +126,7 @@ def test_one_is_told_as_one(files: tuple[Path, Path]) -> None:
     bad = [a for a in coco["annotations"] if a["id"] == 9999]
     coco = {**coco, "images": coco["images"][:1], "categories": coco["categories"][:1]}
     files[0].write_text(json.dumps({**coco, "annotations": bad}))
-    said = making.report_html(read_dataset(files[0]))
+    said = says.report_html(read_dataset(files[0]))
     assert "1 photo, 0 annotations, 1 class. 1 entry is left out" in said
 
 
@@ -153,7 +154,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence(
 
 
 def test_a_resumed_run_begins_where_it_stopped() -> None:
-    said = making.progress_html(Look("r", "running", 5, 10))
+    said = says.progress_html(Look("r", "running", 5, 10))
     assert "5 of 10 photos" in said
 
 
@@ -254,7 +255,7 @@ def test_a_file_without_any_size_reads_them_from_the_zip(
         del image["width"], image["height"]
     files[0].write_text(json.dumps(coco))
     before = read_dataset(files[0])
-    assert "0 photos" in making.report_html(before)
+    assert "0 photos" in says.report_html(before)
     assert making.reusable(source(files), before) is None
     *_, config = prepared(Shelf(tmp_path / "runs"), files, "mine")
     session = Session(load=lambda: tiny_predictor)

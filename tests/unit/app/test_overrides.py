@@ -80,7 +80,11 @@ def test_each_has_a_sentence_of_its_own() -> None:
     (hidden,) = overrides.class_notices(3, 0, model)
     (unsure,) = overrides.class_notices(0, 2, model)
     assert hidden.startswith("3 objects hidden") and "0.3" in hidden
-    assert unsure.startswith("2 objects shown") and "AP50 (box) below 0.3" in unsure and "care" in unsure
+    assert (
+        unsure.startswith("2 objects shown")
+        and "AP50 (box) below 0.3" in unsure
+        and "care" in unsure
+    )
 
 
 # -- one rule: the page, its files and a batch agree ------------------------------------------
