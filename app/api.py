@@ -133,7 +133,7 @@ def _ask(policy: Any, threshold: Any, min_score: Any, classes: Any) -> Ask:
         policy=policy,
         threshold=events.read_number(threshold, (0.01, 0.99), "a mask threshold"),
         min_score=events.read_number(min_score, SCORES, "a smallest score"),
-        every_class=CLASSES[classes],
+        everything=CLASSES[classes],
     )
 
 

@@ -206,6 +206,7 @@ class BatchJob:
         tracks: of a video, once the job has ended.
         hidden: objects left out since the weights do not vouch for their class.
         unsure: objects of such classes in photos that have nothing else.
+        doubles: objects left out since they overlap a surer one of their class.
         zip_path: the download, once the job has ended.
     """
 
@@ -218,9 +219,9 @@ class BatchJob:
         cancel: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if feed.video and ask.every_class is None:
+        if feed.video and ask.everything is None:
             # frame by frame, doubtful objects would come and go as the others go and come
-            ask = replace(ask, every_class=False)
+            ask = replace(ask, everything=False)
         self._session, self._feed, self._ask = session, feed, ask
         self._cancel, self._clock = cancel, clock
         self.video = feed.video
@@ -228,7 +229,7 @@ class BatchJob:
         self.problems: list[tuple[str, str]] = []
         self.notices: list[tuple[str, str]] = []
         self.tracks: list[Track] = []
-        self.hidden = self.unsure = 0
+        self.hidden = self.unsure = self.doubles = 0
         self.categories: tuple[str, ...] = ()
         self.zip_path = folder / "dynamask-batch.zip"
         self._tables: list[pd.DataFrame] = []
@@ -298,6 +299,7 @@ class BatchJob:
         self.notices.extend((name, notice) for notice in opened.notices)
         self.hidden += decoded.hidden
         self.unsure += decoded.unsure
+        self.doubles += decoded.doubles
 
     def _keep(
         self,

@@ -39,7 +39,7 @@ def new_state() -> State:
         "drawn": (),
         "labels": (),
         "truth": "",
-        "every": None,  # whether every class is shown; None until the user has said
+        "every": None,  # whether everything found is shown; None until the user has said
         "by_hand": (),  # as in Inspect
         "inspected": None,  # policy and its name in Inspect, where the photo is from there
     }
@@ -257,7 +257,7 @@ class CompareHandlers:
             drawn=state["drawn"],
             drawn_labels=state["labels"],
             truth=state["truth"],
-            every_class=state["every"],
+            everything=state["every"],
         )
         return compare_job.compare(self.sessions, opened, a, b, ask, state["name"]), ask
 

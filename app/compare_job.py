@@ -128,7 +128,7 @@ def _same_boxes(
         drawn=(),
         drawn_labels=(),
         by_hand=tuple((row + 1, grid) for row, grid in here if row is not None),
-        every_class=True,
+        everything=True,
     )
     decoded = session.decode(replace(kept, scene=some), plain)
     by_hand = frozenset(int(first.ids[i - 1]) for i in decoded.by_hand)

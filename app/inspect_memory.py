@@ -49,7 +49,7 @@ class Memory(Parts):
         """Wait for the model; then give the budget slider its range, or say what is wrong.
 
         Returns:
-            Banner, budget, the switch for every class, and which example to open with what
+            Banner, budget, the switch for everything found, and which example to open with what
             filters.
         """
         try:
@@ -67,7 +67,7 @@ class Memory(Parts):
         return (
             gr.update(visible=False),
             gr.update(minimum=low, maximum=high, value=value, interactive=True),
-            gr.update(visible=True if self._has_hidden_classes() else "hidden"),
+            gr.update(visible=True if self._leaves_out() else "hidden"),
             {
                 "example": view.example,
                 "filter": view.filters.to_browser(),

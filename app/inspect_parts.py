@@ -33,7 +33,7 @@ def new_state() -> State:
         "labels": (),  # of the drawn boxes
         "by_hand": (),  # (object id, grid)
         "truth": "",
-        "every": None,  # whether every class is shown; None until the user has said
+        "every": None,  # whether everything found is shown; None until the user has said
         "example": "",  # name of the example photo, without its suffix
     }
 
@@ -68,7 +68,7 @@ class Parts:
             name: as the page calls it.
             controls: as everywhere here.
             keep: filters that the browser then applies to it.
-            every: whether every class is shown; None is the model's own choice.
+            every: whether everything found is shown; None is the model's own choice.
         """
         number = self.sequence.next()
         policy = gr.skip()
@@ -230,7 +230,7 @@ class Parts:
             drawn_labels=state["labels"],
             by_hand=state["by_hand"],
             truth=state["truth"],
-            every_class=state["every"],
+            everything=state["every"],
         )
 
     def _reopen(self, state: State) -> Opened:
@@ -245,8 +245,10 @@ class Parts:
     def _file(self, data: bytes, name: str) -> Any:
         return gr.update(value=save_bytes_to_cache(data, name, self.file.GRADIO_CACHE))
 
-    def _has_hidden_classes(self) -> bool:
-        return overrides.shown_classes(self.session.predictor()) is not None
+    def _leaves_out(self) -> bool:
+        """Whether there is anything that *Show everything found* could bring back."""
+        vouched = overrides.shown_classes(self.session.predictor())
+        return vouched is not None and self.session.own_boxes
 
 
 def without_box(state: State, gone: int, first_drawn: int) -> State:

@@ -20,7 +20,7 @@ NEEDS_TRUTH = "oracle"
 """The one policy that an address or a browser's memory cannot restore: it needs a file."""
 
 CLASSES = {"all": True, "known": False}
-"""Whether every class is shown; an address without it leaves that to the photo."""
+"""Whether everything found is shown; an address without it leaves that to the photo."""
 
 MAX_VALUE = 2000  # characters; a longer one was not written by this page
 MAX_ITEMS = 100  # classes left out; COCO has 80

@@ -68,8 +68,9 @@ class Ask:
         drawn_labels: category index of each drawn box, -1 where unknown; () is all unknown.
         by_hand: (object id, grid) pairs that overrule the policy.
         truth: key of the loaded ground truth, for the oracle.
-        every_class: also objects of classes that the weights' metadata does not vouch for; None
-            where the user has not said: then only where a photo has nothing else to show.
+        everything: also objects of classes that the weights' metadata does not vouch for, and
+            likely doubles; None where the user has not said: then only where a photo has nothing
+            else to show.
     """
 
     policy: str = settings.POLICY
@@ -79,7 +80,7 @@ class Ask:
     drawn_labels: tuple[int, ...] = ()
     by_hand: tuple[tuple[int, int], ...] = ()
     truth: str = ""
-    every_class: bool | None = True
+    everything: bool | None = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,8 @@ class Decoded:
         by_hand: ids whose grid a user has set.
         hidden: objects left out since their class is not vouched for.
         unsure: objects of such classes that are shown since the photo has nothing else.
-        notices: sentences about both.
+        doubles: objects left out since they overlap a surer one of their class.
+        notices: sentences about these.
     """
 
     instances: Instances
@@ -102,6 +104,7 @@ class Decoded:
     by_hand: frozenset[int] = frozenset()
     hidden: int = 0
     unsure: int = 0
+    doubles: int = 0
     notices: tuple[str, ...] = ()
 
     def row(self, object_id: int | None) -> int | None:
@@ -190,6 +193,11 @@ class Session:
         """Why there is no model, as a sentence."""
         # told as it is asked for: the model may load before the page is known to be public
         return None if self._problem is None else DISCRETION.told(self._problem)
+
+    @property
+    def own_boxes(self) -> bool:
+        """Whether the model's own detector finds the boxes; known once it is loaded."""
+        return self._detector is None
 
     @property
     def weights_name(self) -> str:
@@ -294,7 +302,7 @@ class Session:
         policy = overrides.policy_of(ask, ids, predictor.config)
         instances = self.store(opened).decode(some, policy, threshold=ask.threshold, ious=ious)
         by_hand = frozenset(i for i, _ in ask.by_hand) & frozenset(ids.tolist())
-        said = overrides.class_notices(*left, predictor)
+        said = overrides.notices(*left, predictor)
         decoded = Decoded(instances, ids, first_drawn, by_hand, *left, said)
         self.decoded.put(key, decoded)
         self._drop_stores()

@@ -50,3 +50,4 @@ THRESHOLD = 0.5
 THRESHOLD_RANGE = (0.1, 0.9)
 MIN_SCORE = 0.3  # as for `python -m dynamask predict`
 MIN_SCORE_RANGE = (0.05, 0.95)
+MAX_OVERLAP = 0.3  # IoU within a class; chosen on training photos by docs/doubles.py

@@ -42,7 +42,7 @@ NOTHING_FOUND = (
 )
 NOTHING_VOUCHED = (
     "Nothing that the model is good at was found at a score of {score:.2f} or more. "
-    "Switch on “Show every class”, lower the smallest score, or draw a box around an object."
+    "Switch on “Show everything found”, lower the smallest score, or draw a box around an object."
 )
 OBJECTS = {0: "No objects", 1: "1 object"}
 OBJECTS_MANY = "{count} objects"
@@ -119,15 +119,20 @@ REACH_NONE = "On this photo no budget changes anything: every object stays at gr
 # -- classes that the weights do not vouch for
 HIDDEN = (
     "{objects} hidden, of classes that the model is not good at: AP50 (box) below {limit} on its "
-    "validation photos. “Show every class” shows them."
+    "validation photos. “{every}” brings them back."
 )
 UNSURE = (
     "{objects} shown of classes that the model is not good at: AP50 (box) below {limit} on its "
     "validation photos. It found nothing surer here, so take the names with care."
 )
-EVERY_CLASS = "Show every class"
-EVERY_CLASS_INFO = (
-    "Otherwise only those that the model is good at, unless a photo has nothing else."
+DOUBLES = (
+    "Likely doubles hidden: {objects} that overlap a surer one of the same class by an IoU above "
+    "{overlap:g}. “{every}” brings them back."
+)
+EVERYTHING = "Show everything found"
+EVERYTHING_INFO = (
+    "Otherwise only classes that the model is good at, unless a photo has nothing else, and no "
+    "likely doubles."
 )
 
 # -- boxes and ground truth from a file

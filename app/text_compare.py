@@ -41,7 +41,7 @@ SUMMARY_EVEN = "Both cost the same."
 NOTHING_FOUND = "Nothing was found at a score of {score:.2f} or more; lower the smallest score."
 NOTHING_VOUCHED = (
     "Nothing that the model is good at was found at a score of {score:.2f} or more; switch on "
-    "“Show every class”, or lower the smallest score."
+    "“Show everything found”, or lower the smallest score."
 )
 TOTALS_CAPTION = "What the two cost on this photo"
 TOTALS_HEAD = ("", "Policy", "Objects at 14, 28, 56, 112", "GMAC in masks", "of all-112")

@@ -90,9 +90,9 @@ def drag(page: Page, start: tuple[float, float], end: tuple[float, float], steps
 
 
 def every_object(page: Page, least: int = 3) -> int:
-    """Show all that was found, of every class; returns how many objects these are."""
+    """Show all that was found, likely doubles too; returns how many objects these are."""
     few = count(page)
-    page.get_by_label("Show every class").check()
+    page.get_by_label("Show everything found").check()
     score = page.locator("#dm-min-score input[type=number]")
     score.fill("0.05")
     score.press("Tab")

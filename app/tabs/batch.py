@@ -84,9 +84,9 @@ class BatchTab:
                     buttons=[],
                     elem_id="dm-batch-every",
                 )
-                self.every_class = gr.Checkbox(
-                    label=text.EVERY_CLASS,
-                    info=text.EVERY_CLASS_INFO,
+                self.everything = gr.Checkbox(
+                    label=text.EVERYTHING,
+                    info=text.EVERYTHING_INFO,
                     elem_id="dm-batch-classes",
                 )
                 with gr.Row():
@@ -136,7 +136,7 @@ class BatchTab:
     def _wire(self, demo: gr.Blocks) -> None:
         self.start.click(
             self.on_start,
-            [self.files, self.policy, self.min_score, self.every, self.every_class],
+            [self.files, self.policy, self.min_score, self.every, self.everything],
             [
                 self.progress,
                 self.start,
@@ -258,7 +258,7 @@ class BatchTab:
         facts = words.BATCH_TRACKS_NOTE.format(**flicker(job.tracks))
         figure = tracks_figure(job.tracks, job.categories, words.BATCH_TRACKS)
         said = describe(step, job.objects, job.problems)
-        notices = overrides.class_notices(job.hidden, job.unsure, self.session.predictor())
+        notices = overrides.notices(job.hidden, job.unsure, job.doubles, self.session.predictor())
         said = " ".join((said, *notices))
         return (
             _bar(step, said),
@@ -292,11 +292,11 @@ def _uploads() -> Path:
     return folder
 
 
-def _ask(policy: Any, min_score: Any, every_class: Any) -> Ask:
+def _ask(policy: Any, min_score: Any, everything: Any) -> Ask:
     if policy not in POLICIES:
         raise InputError(text.EVENT_ODD.format(what="one of the policies"))
     score = events.read_number(min_score, settings.MIN_SCORE_RANGE, "a smallest score")
-    return Ask(policy=policy, min_score=score, every_class=every_class is True or None)
+    return Ask(policy=policy, min_score=score, everything=everything is True or None)
 
 
 def _named(files: Any) -> list[tuple[Path, str]]:

@@ -122,8 +122,8 @@ class CompareTab(CompareHandlers):
                 elem_id="dm-compare-score",
             )
             self.every = gr.Checkbox(
-                label=text.EVERY_CLASS,
-                info=text.EVERY_CLASS_INFO,
+                label=text.EVERYTHING,
+                info=text.EVERYTHING_INFO,
                 elem_id="dm-compare-every",
             )
         self.save = gr.Button(

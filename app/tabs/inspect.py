@@ -171,8 +171,8 @@ class InspectTab(Handlers):
                 elem_id="dm-min-score",
             )
             self.every = gr.Checkbox(
-                label=text.EVERY_CLASS,
-                info=text.EVERY_CLASS_INFO,
+                label=text.EVERYTHING,
+                info=text.EVERYTHING_INFO,
                 visible="hidden",
                 elem_id="dm-every",
             )

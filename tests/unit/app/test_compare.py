@@ -198,7 +198,7 @@ def test_classes_that_are_hidden_are_not_looked_for_at_lower_scores() -> None:
     none = replace(make([]), hidden=2)
     made = Comparison(opened(), Side(none, "a"), Side(none, "b"))
     value = compare_view.viewer_value(made, name="a.jpg", min_score=0.3)
-    assert text.EVERY_CLASS in value["hint"]
+    assert text.EVERYTHING in value["hint"]
 
 
 # -- handlers --------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def test_an_object_that_cannot_be_seen_from_inside(monkeypatch: pytest.MonkeyPat
 def test_a_batch_and_a_photo_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = SimpleNamespace(encode_pixels=fails)
     feed = Feed(1, iter([("a.png", lambda: Picture(None, ()))]))  # type: ignore[arg-type]
-    ask = SimpleNamespace(every_class=None)
+    ask = SimpleNamespace(everything=None)
     job = BatchJob(session, feed, ask, tmp_path, threading.Event())  # type: ignore[arg-type]
     list(job.run())
     check(job.problems)

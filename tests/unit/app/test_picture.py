@@ -145,9 +145,9 @@ def test_nothing_found_says_what_to_do() -> None:
     shown = value(make([]))
     assert shown["objects"] == []
     assert "draw a box" in shown["hint"] and "0.30" in shown["hint"]
-    assert "Show every class" not in shown["hint"]
+    assert "Show everything found" not in shown["hint"]
     hidden = value(replace(make([]), hidden=4))
-    assert "Show every class" in hidden["hint"] and "0.30" in hidden["hint"]
+    assert "Show everything found" in hidden["hint"] and "0.30" in hidden["hint"]
 
 
 def test_drawn_boxes_have_no_class_or_score() -> None:
