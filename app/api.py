@@ -42,8 +42,8 @@ def add_endpoints(session: Session) -> None:
             policy: msm, size, fixed:14, fixed:28, fixed:56, fixed:112, budget:C or random:C.
             threshold: mask probability above which a pixel belongs to the object, 0 to 1.
             min_score: objects with a lower score are left out, 0 to 1.
-            classes: all, known (only those that the model is good at) or page (known, unless the
-                photo has nothing else: as the page begins).
+            classes: all, known (those that the model is good at, no doubles) or page (known, unless
+                the photo has nothing else: as the page begins).
 
         Returns:
             The same JSON as ``python -m dynamask predict --json``, and ``key`` for /decode.

@@ -1,4 +1,4 @@
-"""What leaving out likely doubles costs and brings: `python docs/doubles.py ANN.json DIR [N]`.
+"""What leaving out likely doubles costs: `PYTHONPATH=. python docs/doubles.py ANN DIR [N]`.
 
 Counts, over the first N photos (all without N), the objects that the page shows at its first
 settings: how many are right (a ground-truth box of the class at an IoU of 0.5 or more, each taken
