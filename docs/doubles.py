@@ -1,9 +1,9 @@
 """What leaving out likely doubles costs: `PYTHONPATH=. python docs/doubles.py ANN DIR [N]`.
 
-Counts, over the first N photos (all without N), the objects that the page shows at its first
-settings: how many are right (a ground-truth box of the class at an IoU of 0.5 or more, each taken
-once, the surest first), how many are not, for several limits of the overlap within a class.
-Objects that lie in a crowd region of their class count neither way.
+Counts, over the first N photos (all without N), the objects that the page shows with *Show
+everything found* switched off: how many are right (a ground-truth box of the class at an IoU of 0.5
+or more, each taken once, the surest first), how many are not, for several limits of the overlap
+within a class. Objects that lie in a crowd region of their class count neither way.
 """
 
 from __future__ import annotations

@@ -208,6 +208,17 @@ def test_the_address_says_what_the_user_said(tab: InspectTab, photo: Path) -> No
         assert ticked["value"] is (count > 0)
 
 
+def test_another_detector_is_not_judged_by_our_own_ap(session: Session, photo: Path) -> None:
+    model = copy.copy(session.predictor())
+    del model.encode  # the real one
+    tab = build_tab(Session(load=lambda: model, detector=Cups))
+    tab.session.predictor()
+    viewer, *_ = tab.on_photo(str(photo), *CONTROLS)
+    assert [o["name"] for o in viewer["value"]["objects"]] == ["cup", "cup"]
+    assert not any("care" in notice for notice in viewer["value"]["notices"])
+    assert not tab._leaves_out()  # so that the switch, which would do nothing, is not offered
+
+
 @pytest.mark.parametrize("video", [False, True])
 def test_a_batch(session: Session, tmp_path: Path, video: bool) -> None:
     dark, light = (np.full((96, 128, 3), grey, np.uint8) for grey in (10, 200))
